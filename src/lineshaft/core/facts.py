@@ -1,0 +1,55 @@
+"""Fact: something that happened, in the past tense, linked to its cause.
+
+A Fact's id is made from its content, so that a Fact published again after a crash is recognised.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lineshaft.core.errors import Refused
+
+__all__ = ["Fact"]
+
+_MAX_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """`kind` is `noun.past` (`link.lost`), `at` µs UTC, `subject` what it is about."""
+
+    kind: str
+    at: int
+    subject: str
+    body: Mapping[str, Any] = field(default_factory=dict)
+    cause: str | None = None
+
+    @property
+    def id(self) -> str:
+        """Return the same id for the same content, in any process."""
+        return hashlib.blake2b(self.to_json(), digest_size=12).hexdigest()
+
+    def to_json(self) -> bytes:
+        """Return the canonical JSON: sorted keys, no spaces."""
+        content = {
+            "kind": self.kind, "at": self.at, "subject": self.subject,
+            "body": dict(self.body), "cause": self.cause,
+        }  # fmt: skip
+        return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> "Fact":
+        """Parse and check; raise Refused for anything that is not a Fact."""
+        if len(raw) > _MAX_BYTES:
+            raise Refused(f"a fact of {len(raw)} bytes is too long", code="fact.size")
+        try:
+            content = json.loads(raw)
+            fact = cls(
+                str(content["kind"]), int(content["at"]), str(content["subject"]),
+                dict(content["body"]), content.get("cause"),
+            )  # fmt: skip
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise Refused(f"this is not a fact: {error!r}"[:300], code="fact.form") from error
+        return fact

@@ -1,0 +1,186 @@
+"""Deployment settings: what differs between one installation and the next, and nothing else.
+
+Rules: a value comes from the first of environment (`LINESHAFT__HTTP__PORT=8401`), `lineshaft.toml`,
+default; every value knows its origin; an unknown key is refused with the nearest known one. What
+people edit while the platform runs (sources, assets, loops) are Records, not settings. Secrets are
+never settings: they are files in the data folder, made by the platform, mode 0600.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from lineshaft.core.errors import Refused
+
+__all__ = ["Effective", "Settings", "load"]
+
+_ENV = "LINESHAFT__"
+
+
+def _setting(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What this installation is called and where its data lie."""
+
+    data: str = _setting(".lineshaft", "folder that holds everything kept; deleting it starts over")
+    enterprise: str = _setting("lineshaft", "first level of every path")
+    site: str = _setting("demo", "second level of every path; names the streams of the bus")
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """The doors: API and console."""
+
+    host: str = _setting("127.0.0.1", "address to listen on; only loopback is allowed so far")
+    port: int = _setting(8400, "port to listen on")
+
+
+@dataclass(frozen=True, slots=True)
+class Bus:
+    """The bus: NATS JetStream."""
+
+    binary: str = _setting("", "path of nats-server; empty takes the one of the Python package")
+    port: int = _setting(0, "loopback port of the embedded server; 0 takes a free one")
+    max_gb: float = _setting(20.0, "the stream refuses new samples when it holds this much")
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The writer of samples."""
+
+    commit_rows: int = _setting(4_000_000, "rows after which a commit comes")
+    commit_s: float = _setting(30.0, "seconds after which a commit comes")
+    margin_gb: float = _setting(10.0, "how much of the stream stays after it was stored")
+    margin_hours: float = _setting(24.0, "how long the stream stays after it was stored")
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """The connectors."""
+
+    buffer_samples: int = _setting(
+        2_000_000,
+        "samples a source may hold while the bus is away; the oldest are then declared lost",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """The simulated plant of the demo."""
+
+    kind: str = _setting("auto", "tep, williams-otto, none; auto takes tep where it can be built")
+    speed: float = _setting(1.0, "plant seconds per wall second at the start: 1, 60 or 1800")
+    port: int = _setting(0, "loopback port of the plant's OPC UA server; 0 takes a free one")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, by section."""
+
+    platform: Platform = field(default_factory=Platform)
+    http: Http = field(default_factory=Http)
+    bus: Bus = field(default_factory=Bus)
+    history: History = field(default_factory=History)
+    connect: Connect = field(default_factory=Connect)
+    plant: Plant = field(default_factory=Plant)
+
+    @property
+    def folder(self) -> Path:
+        """Return the data folder, absolute."""
+        return Path(self.platform.data).expanduser().absolute()
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """One setting as it holds now: `name` is `section.key`, `origin` where the value came from."""
+
+    name: str
+    value: object
+    origin: str
+    doc: str
+
+
+def load(file: Path | None, environ: Mapping[str, str]) -> tuple[Settings, list[Effective]]:
+    """Read and check all settings; raise Refused with the place and the remedy for a bad one."""
+    given = _from_file(file) | _from_environment(environ)
+    listed: list[Effective] = []
+    sections: dict[str, Any] = {}
+    for section in fields(Settings):
+        kind = get_type_hints(Settings)[section.name]
+        hints = get_type_hints(kind)
+        values: dict[str, Any] = {}
+        for key in fields(kind):
+            name = f"{section.name}.{key.name}"
+            raw, origin = given.pop(name, (key.default, "default"))
+            values[key.name] = _convert(name, raw, hints[key.name], origin)
+            listed.append(Effective(name, values[key.name], origin, key.metadata["doc"]))
+        sections[section.name] = kind(**values)
+    for name, (_, origin) in given.items():
+        near = difflib.get_close_matches(name, [e.name for e in listed], 1, 0.4)
+        hint = f"Did you mean '{near[0]}'?" if near else "Run `lineshaft check` for all settings"
+        raise Refused(f"unknown setting '{name}' in {origin}", hint=hint, code="settings.unknown")
+    return _checked(Settings(**sections)), listed
+
+
+def _from_file(file: Path | None) -> dict[str, tuple[Any, str]]:
+    if file is None:
+        return {}
+    try:
+        content = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise Refused(f"no settings file at {file}", code="settings.file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Refused(f"{file} is not TOML: {error}", code="settings.file") from error
+    given: dict[str, tuple[Any, str]] = {}
+    for section, values in content.items():
+        if not isinstance(values, dict):
+            raise Refused(f"unknown setting '{section}' in {file}",
+                          hint="Settings stand in sections, e.g. [http]", code="settings.unknown")  # fmt: skip
+        given |= {f"{section}.{key}": (value, str(file)) for key, value in values.items()}
+    return given
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
+    return {
+        name.removeprefix(_ENV).lower().replace("__", "."): (value, name)
+        for name, value in environ.items()
+        if name.startswith(_ENV)
+    }
+
+
+def _convert(name: str, raw: Any, kind: type, origin: str) -> Any:
+    try:
+        if kind is str and isinstance(raw, str):
+            return raw
+        if kind is not str and not isinstance(raw, bool):
+            return kind(raw)
+    except (TypeError, ValueError):
+        pass
+    raise Refused(f"setting '{name}' in {origin} is {raw!r}",
+                  hint=f"It must be of type {kind.__name__}", code="settings.type")  # fmt: skip
+
+
+def _checked(settings: Settings) -> Settings:
+    """Return the settings, or refuse values that cannot work."""
+    rules = [
+        (settings.plant.kind in {"auto", "tep", "williams-otto", "none"}, "plant.kind",
+         "Use auto, tep, williams-otto or none"),
+        (settings.http.host in {"127.0.0.1", "::1", "localhost"}, "http.host",
+         "Listening beyond loopback needs TLS, which is not there yet; put a TLS proxy in front"),
+        (0 < settings.http.port < 65536, "http.port", "Use a port between 1 and 65535"),
+        (settings.history.commit_rows >= 1000, "history.commit_rows", "Use 1000 or more"),
+        (settings.history.commit_s >= 0.05, "history.commit_s", "Use 0.05 or more"),
+        (settings.bus.max_gb > 0, "bus.max_gb", "Use more than 0"),
+        (settings.plant.speed > 0, "plant.speed", "Use 1, 60 or 1800"),
+    ]  # fmt: skip
+    for holds, name, hint in rules:
+        if not holds:
+            raise Refused(f"setting '{name}' has a value that cannot work", hint=hint,
+                          code="settings.value")  # fmt: skip
+    return settings
