@@ -140,8 +140,11 @@ def _from_file(file: Path | None) -> dict[str, tuple[Any, str]]:
     given: dict[str, tuple[Any, str]] = {}
     for section, values in content.items():
         if not isinstance(values, dict):
-            raise Refused(f"unknown setting '{section}' in {file}",
-                          hint="Settings stand in sections, e.g. [http]", code="settings.unknown")  # fmt: skip
+            raise Refused(
+                f"unknown setting '{section}' in {file}",
+                hint="Settings stand in sections, e.g. [http]",
+                code="settings.unknown",
+            )
         given |= {f"{section}.{key}": (value, str(file)) for key, value in values.items()}
     return given
 

@@ -7,6 +7,6 @@ is told that it is gone.
 
 from lineshaft.bus.client import Bus
 from lineshaft.bus.server import BusAccess, prepare_server
-from lineshaft.bus.streams import Gone, Message, StreamState, Streams
+from lineshaft.bus.streams import Gone, Message, Streams, StreamState
 
 __all__ = ["Bus", "BusAccess", "Gone", "Message", "StreamState", "Streams", "prepare_server"]

@@ -112,8 +112,11 @@ class Bus:
                 return int(answer["seq"])
             error = answer["error"]
             if error.get("err_code") in _FULL:
-                raise Broken(f"the stream is full: {error.get('description')}",
-                             hint="Free disk space or raise bus.max_gb", code="bus.full")  # fmt: skip
+                raise Broken(
+                    f"the stream is full: {error.get('description')}",
+                    hint="Free disk space or raise bus.max_gb",
+                    code="bus.full",
+                )
             await asyncio.sleep(0.1)  # the store is starting up or the disk is in trouble
 
     async def ask(

@@ -44,8 +44,8 @@ def prepare_server(
 ) -> tuple[list[str], dict[str, BusAccess]]:
     """Write the server's settings into `folder` and return its command line and its users.
 
-    Users: `platform` may do all, `plant` only answer its panel. The passwords are made at each call,
-    so a stale process of an earlier run cannot come back.
+    Users: `platform` may do all, `plant` only answer its panel. The passwords are made at each
+    call, so a stale process of an earlier run cannot come back.
     """
     port = port or free_port()
     url = f"nats://127.0.0.1:{port}"

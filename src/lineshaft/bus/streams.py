@@ -9,9 +9,10 @@ without acknowledgements, so nothing of an earlier attempt can come back.
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import nats
@@ -35,6 +36,7 @@ class Message:
     """One stored message: `seq` its number in the stream, `at` µs UTC when it was stored."""
 
     seq: int
+    at: int
     subject: str
     headers: Mapping[str, str]
     data: bytes
@@ -103,15 +105,19 @@ class Streams:
         """Forget all messages numbered below `before`."""
         await self._call(f"STREAM.PURGE.{name}", {"seq": before})
 
-    async def follow(self, name: str, after: int) -> AsyncIterator[Message | Gone]:
+    async def follow(self, name: str, after: int) -> AsyncGenerator[Message | Gone, None]:
         """Hand out every message with a number above `after`, in order, for ever.
 
         Outlives restarts of the server; ends only by cancellation. Raises Broken where the stream
-        itself vanished or was rolled back below `after`: its reader must then look again.
+        was replaced by another of this name or rolled back: its reader must then look again.
         """
         expected = after + 1
+        token = ""
         while True:
             state = await self._patiently(self.state, name)
+            if token and state.token != token:
+                raise Broken(f"the stream {name} is another one now", code="bus.rolled_back")
+            token = state.token
             if state.last < expected - 1:
                 raise Broken(
                     f"the stream {name} ends at {state.last}, before {expected - 1}",
@@ -121,7 +127,7 @@ class Streams:
                 yield Gone(expected, state.first - 1)
                 expected = state.first
             try:
-                async for message in self._consume(name, expected, state.token):
+                async for message in self._consume(name, expected):
                     if message.seq > expected:
                         async for item in self._reread(name, expected, message.seq):
                             yield item
@@ -130,7 +136,9 @@ class Streams:
             except _LOST:
                 await asyncio.sleep(0.05)
 
-    async def _reread(self, name: str, first: int, end: int) -> AsyncIterator[Message | Gone]:
+    async def _reread(
+        self, name: str, first: int, end: int
+    ) -> AsyncGenerator[Message | Gone, None]:
         for seq in range(first, end):
             message = await self._patiently(self.message, name, seq)
             yield message or Gone(seq, seq)
@@ -143,7 +151,7 @@ class Streams:
             except _LOST:
                 await asyncio.sleep(0.05)
 
-    async def _consume(self, name: str, first: int, token: str) -> AsyncIterator[Message]:
+    async def _consume(self, name: str, first: int) -> AsyncGenerator[Message, None]:
         inbox = self._client.new_inbox()
         subscription = await self._client.subscribe(
             inbox, pending_msgs_limit=0, pending_bytes_limit=0
@@ -168,7 +176,7 @@ class Streams:
 
     async def _pull(
         self, subscription: Subscription, ask: str, inbox: str
-    ) -> AsyncIterator[Message]:
+    ) -> AsyncGenerator[Message, None]:
         """Keep a pull request open and hand out what comes; end where the consumer fell silent."""
         request = {
             "batch": _BATCH, "max_bytes": _BYTES, "expires": int(_IDLE_S * 2e9),
@@ -199,7 +207,8 @@ class Streams:
             raise
         headers = _parse_headers(base64.b64decode(found.get("hdrs", "")))
         data = base64.b64decode(found.get("data", ""))
-        return Message(found["seq"], found["subject"], headers, data)
+        at = int(datetime.fromisoformat(found["time"]).timestamp() * 1e6)
+        return Message(found["seq"], at, found["subject"], headers, data)
 
     async def _call(self, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:
         reply = await self._client.request(f"$JS.API.{verb}", json.dumps(body).encode(), timeout=5)
@@ -217,8 +226,11 @@ _LOST = (nats.errors.Error, TimeoutError, asyncio.TimeoutError, ConnectionError)
 
 
 def _stored(message: Msg) -> Message:
-    seq = int(message.reply.split(".")[-4])
-    return Message(seq, message.subject, message.headers or {}, message.data)
+    """Read the number and time of storing from the reply subject (NATS ADR-15, both forms)."""
+    tokens = message.reply.split(".")
+    first = 5 if len(tokens) == 9 else 7
+    seq, at = int(tokens[first]), int(tokens[first + 2]) // 1000
+    return Message(seq, at, message.subject, message.headers or {}, message.data)
 
 
 def _parse_headers(raw: bytes) -> dict[str, str]:

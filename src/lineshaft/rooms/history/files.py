@@ -1,0 +1,138 @@
+"""History's files: Parquet, whole or absent.
+
+A file is written under a hidden name, synced, renamed, and its folder synced, before anybody names
+it. `step` is called after each of these; the crash tests die there.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from lineshaft.core.errors import Broken
+from lineshaft.rooms.history.engine.commit import Part
+from lineshaft.rooms.history.engine.rows import STORED, split_seq
+from lineshaft.rooms.history.model import FileEntry
+
+__all__ = ["FileStore", "Step"]
+
+Step = Callable[[str], None]
+_ROW_GROUP = 65_536
+_EPOCH_DAY = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class FileStore:
+    """The folder that holds one stream's files, a folder a day."""
+
+    def __init__(self, folder: Path, step: Step) -> None:
+        self.folder = folder
+        self._step = step
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, parts: Iterable[Part], label: str) -> list[FileEntry]:
+        """Write one file a part and return what to enter in the catalogue; all are on disk then.
+
+        `label` tells the writers apart. Raises Broken where the disk refuses; then nothing stays.
+        """
+        written: list[Path] = []
+        entries: list[FileEntry] = []
+        try:
+            for part in parts:
+                entry = self._entry(part, label)
+                path = self.folder / entry.path
+                written.append(path)
+                size = self._write_one(part, path)
+                entries.append(replace(entry, size=size))
+        except OSError as error:
+            for path in written:
+                path.unlink(missing_ok=True)
+                _hidden(path).unlink(missing_ok=True)
+            raise Broken(
+                f"history cannot write to {self.folder}: {error.strerror or error}",
+                hint="Free disk space; samples wait in the bus until then",
+                code="history.disk",
+            ) from error
+        return entries
+
+    def _write_one(self, part: Part, path: Path) -> int:
+        fresh = not path.parent.exists()
+        path.parent.mkdir(exist_ok=True)
+        hidden = _hidden(path)
+        with hidden.open("wb") as file:
+            with pq.ParquetWriter(
+                file,
+                STORED,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=["sid", "s", "q"],
+                column_encoding={"ts": "DELTA_BINARY_PACKED", "seq": "DELTA_BINARY_PACKED",
+                                 "v": "PLAIN"},
+            ) as writer:  # fmt: skip
+                writer.add_key_value_metadata({"lineshaft.schema": "1"})
+                writer.write_table(part.rows.table(), row_group_size=_ROW_GROUP)
+            file.flush()
+            os.fsync(file.fileno())
+            size = file.tell()
+        self._step("written")
+        hidden.rename(path)
+        _sync_folder(path.parent)
+        if fresh:
+            _sync_folder(self.folder)
+        self._step("renamed")
+        return size
+
+    def _entry(self, part: Part, label: str) -> FileEntry:
+        rows = part.rows
+        seq_min, seq_max = int(rows.seq.min()), int(rows.seq.max())
+        day = (_EPOCH_DAY + timedelta(days=part.day)).date().isoformat()
+        epoch, first = split_seq(seq_min)
+        name = f"{epoch:04d}-{first:012d}-{split_seq(seq_max)[1]:012d}-{part.kind}-{label}.parquet"
+        return FileEntry(
+            f"{day}/{name}", part.kind, part.day, len(rows), 0,
+            int(rows.sid[0]), int(rows.sid[-1]), int(rows.ts.min()), int(rows.ts.max()),
+            seq_min, seq_max,
+        )  # fmt: skip
+
+    def drop_unnamed(self, named: Iterable[FileEntry]) -> int:
+        """Delete the files that no transaction names (a crash left them); return how many."""
+        keep = {self.folder / entry.path for entry in named}
+        dropped = 0
+        for path in self.folder.glob("*/*.parquet*"):
+            if path not in keep:
+                path.unlink(missing_ok=True)
+                dropped += 1
+        return dropped
+
+    def damaged(self, entries: Iterable[FileEntry]) -> list[FileEntry]:
+        """Return the entries whose file is gone, has another size, or has no readable footer."""
+        return [entry for entry in entries if not self._sound(entry)]
+
+    def _sound(self, entry: FileEntry) -> bool:
+        path = self.folder / entry.path
+        try:
+            if path.stat().st_size != entry.size:
+                return False
+            with path.open("rb") as file:
+                file.seek(-4, os.SEEK_END)
+                return file.read() == b"PAR1"
+        except OSError:
+            return False
+
+    def remove(self, entry: FileEntry) -> None:
+        """Delete a file that the catalogue does not name any more."""
+        (self.folder / entry.path).unlink(missing_ok=True)
+
+
+def _hidden(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,65 @@
+"""Repair: a kept file that a disk damaged is written again from the stream, while that has it.
+
+The rows come back as a late file: reads keep one row per (sid, ts), so rows that stand in a sound
+file of the same commit too do no harm.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
+
+from lineshaft.bus import Message, Streams
+from lineshaft.bus.client import decode_block
+from lineshaft.core.errors import Refused
+from lineshaft.core.samples import SampleBlock
+from lineshaft.rooms.history.engine.commit import Part, arrange
+from lineshaft.rooms.history.engine.last import LastValues
+from lineshaft.rooms.history.engine.rows import Rows, full_seq, split_seq
+from lineshaft.rooms.history.files import FileStore
+from lineshaft.rooms.history.model import FileEntry
+from lineshaft.rooms.history.store import Catalogue
+
+__all__ = ["repair_files"]
+
+Tell = Callable[[str, dict[str, object]], Awaitable[None]]
+
+
+async def repair_files(
+    streams: Streams, catalogue: Catalogue, files: FileStore, lease: str, tell: Tell
+) -> None:
+    """Check every named file and write damaged ones again; tell what could not be saved."""
+    row, named = catalogue.files()
+    for entry in files.damaged(named):
+        epoch, first = split_seq(entry.seq_min)
+        blocks = None
+        if row is not None and row.last.epoch == epoch:
+            blocks = await _read_again(streams, catalogue.stream, entry)
+        if blocks is None:
+            await tell("history.damaged", {"file": entry.path, "rows": entry.rows,
+                                           "from": entry.ts_min, "to": entry.ts_max})  # fmt: skip
+            continue
+        parts = [p for p in arrange(blocks, LastValues()) if p.day == entry.day]
+        again = Part("late", entry.day, Rows.concat([p.rows for p in parts]))
+        written = files.write([again], f"{lease[:8]}r{first}")
+        catalogue.replace(lease, entry.path, written)
+        files.remove(entry)
+        await tell("history.repaired", {"file": entry.path, "rows": len(again.rows)})
+
+
+async def _read_again(
+    streams: Streams, stream: str, entry: FileEntry
+) -> list[tuple[int, SampleBlock]] | None:
+    """Return the blocks of a file's sequence range, or None where one is gone."""
+    epoch, first = split_seq(entry.seq_min)
+    _, last = split_seq(entry.seq_max)
+    blocks: list[tuple[int, SampleBlock]] = []
+    if (await streams.state(stream)).last < last:
+        return None
+    async with aclosing(streams.follow(stream, first - 1)) as items:
+        async for item in items:
+            if not isinstance(item, Message):
+                return None
+            with suppress(Refused):  # it was put aside when it was first read
+                blocks.append((full_seq(epoch, item.seq), decode_block(item.data, item.headers)))
+            if item.seq >= last:
+                break
+    return blocks
