@@ -4,8 +4,8 @@ Rules that hold for every block, checked when it is made and again when it comes
 
 - columns `sid int32, ts timestamp[us, UTC], v float64, s dictionary<string>, q int32`, sorted by
   `sid, ts`, one row per (sid, ts);
-- no stamp lies more than 60 s ahead of the block's arrival: such a stamp is replaced by the
-  arrival and its quality becomes Uncertain/clock;
+- no stamp lies before 1970 or more than 60 s ahead of the block's arrival: such a stamp is replaced
+  by the arrival and its quality becomes Uncertain/clock;
 - `v` is never NaN or infinite: those become null and Bad. A text sample has null in `v`.
 """
 
@@ -63,7 +63,7 @@ class SampleBlock:
         """Make a block from columns of shape `(n,)` in any order.
 
         Of several rows with one (sid, ts) the last given stays. Raises Refused when a column has
-        another length or the block would be empty or larger than MAX_ROWS.
+        another length, an id or quality is none, or the block is empty or larger than MAX_ROWS.
         """
         sids, stamps = np.asarray(sid, np.int32), np.asarray(ts, np.int64)
         values, quality = np.asarray(v, np.float64), np.array(q, np.int32)
@@ -74,10 +74,11 @@ class SampleBlock:
         if not 0 < len(sids) <= MAX_ROWS:
             raise Refused(f"a block of {len(sids)} samples", hint=f"1 to {MAX_ROWS} are allowed",
                           code="block.size")  # fmt: skip
-        ahead = stamps > arrival + _AHEAD_US
-        if ahead.any():
-            stamps = np.where(ahead, arrival, stamps)
-            quality[ahead & (quality < BAD)] = uncertain(Reason.CLOCK)
+        _check_ranges(sids, quality)
+        off = (stamps > arrival + _AHEAD_US) | (stamps < 0)
+        if off.any():
+            stamps = np.where(off, arrival, stamps)
+            quality[off & (quality < BAD)] = uncertain(Reason.CLOCK)
         odd = ~np.isfinite(values)
         if odd.any():
             empty = odd if texts is None else odd & texts.is_null().to_numpy(zero_copy_only=False)
@@ -128,6 +129,8 @@ class SampleBlock:
                     raise Refused("the columns are not those of a block", code="block.schema")
                 batch = stream.read_next_batch()
                 batch.validate(full=True)
+                if next(iter(stream), None) is not None:
+                    raise Refused("a block is one batch, not more", code="block.form")
         except (pa.ArrowException, StopIteration, OSError, ValueError) as error:
             text = str(error) or "no batch in it"
             raise Refused(f"this is no Arrow block: {text[:200]}", code="block.form") from error
@@ -141,8 +144,9 @@ class SampleBlock:
         if any(self.batch.column(i).null_count for i in (0, 1, 4)):
             raise Refused("a sample without signal, stamp or quality", code="block.null")
         sid, ts = self.sid, self.ts
-        if sid[0] <= 0 or ts.min() < 0 or ts.max() > min(self.arrival + _AHEAD_US, _YEAR_2200):
-            raise Refused("a signal id or stamp is out of range", code="block.range")
+        _check_ranges(sid, self.batch.column(4).to_numpy())
+        if ts.min() < 0 or ts.max() > min(self.arrival + _AHEAD_US, _YEAR_2200):
+            raise Refused("a stamp is out of range", code="block.range")
         same = sid[1:] == sid[:-1]
         if (sid[1:] < sid[:-1]).any() or (same & (ts[1:] <= ts[:-1])).any():
             raise Refused("the block is not sorted by signal and stamp", code="block.order")
@@ -150,6 +154,15 @@ class SampleBlock:
         values = v.to_numpy(zero_copy_only=False)
         if np.isinf(values).any() or int(np.isnan(values).sum()) != v.null_count:
             raise Refused("a value is infinite or not a number", code="block.value")
+
+
+def _check_ranges(
+    sid: np.ndarray[tuple[int], np.dtype[np.int32]], q: np.ndarray[tuple[int], np.dtype[np.int32]]
+) -> None:
+    if sid.min() <= 0:
+        raise Refused("a signal id is out of range", code="block.range")
+    if q.min() < 0 or q.max() >= BAD + 256:
+        raise Refused("a quality is out of range", code="block.quality")
 
 
 def sort_order(
