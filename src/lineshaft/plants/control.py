@@ -88,8 +88,8 @@ class LocalControl:
         for key, goal in self.local.items():
             most = self._spans[key] * hours / self._return_h
             away = goal - self.in_force[key]
-            self.in_force[key] = goal if abs(away) <= most else self.in_force[key] + (
-                most if away > 0 else -most
+            self.in_force[key] = (
+                goal if abs(away) <= most else self.in_force[key] + (most if away > 0 else -most)
             )
         self._returning = self.in_force != self.local
 

@@ -28,12 +28,25 @@ class Disturbance:
 class Plant(Protocol):
     """A simulated plant; time is in plant hours, values in the units of its `spec`."""
 
-    spec: PlantSpec
-    notice: str
-    """Whose model it is, one paragraph; empty where there is nothing to say."""
-    return_h: float
-    """Plant hours in which a set-point may cross its range when control comes back from remote."""
-    disturbances: Sequence[Disturbance]
+    @property
+    def spec(self) -> PlantSpec:
+        """What the plant shows."""
+        ...
+
+    @property
+    def notice(self) -> str:
+        """Whose model it is, one paragraph; empty where there is nothing to say."""
+        ...
+
+    @property
+    def return_h(self) -> float:
+        """Plant hours in which a set-point may cross its range when control returns to local."""
+        ...
+
+    @property
+    def disturbances(self) -> Sequence[Disturbance]:
+        """What can be switched on and off, ids counting from 1."""
+        ...
 
     @property
     def hours(self) -> float:
@@ -74,7 +87,9 @@ class Plant(Protocol):
         ...
 
 
-def margins(spec: PlantSpec, values: Mapping[str, float], trips: Mapping[str, float]) -> list[float]:
+def margins(
+    spec: PlantSpec, values: Mapping[str, float], trips: Mapping[str, float]
+) -> list[float]:
     """Return the distance to each limit, for the margin signals that name one measurement.
 
     A margin `m/x-high-margin` is read as: machine m, measurement x, side high; without a side it
@@ -89,8 +104,9 @@ def margins(spec: PlantSpec, values: Mapping[str, float], trips: Mapping[str, fl
         low_side = stem.endswith("-low")
         stem = stem.removesuffix("-low").removesuffix("-high")
         limit = trips.get(signal.key)
-        if limit is None and stem in spec:
-            limit = spec[stem].limit_low if low_side else spec[stem].limit_high
+        measured = spec.get(stem)
+        if limit is None and measured is not None:
+            limit = measured.limit_low if low_side else measured.limit_high
         if limit is None:
             result.append(float("nan"))
         else:

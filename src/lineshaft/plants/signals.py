@@ -98,8 +98,9 @@ class PlantSpec:
     def __getitem__(self, key: str) -> PlantSignal:
         return self._by_key[key]
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._by_key
+    def get(self, key: str) -> PlantSignal | None:
+        """Return the signal with this key, None where there is none."""
+        return self._by_key.get(key)
 
     def of(self, *roles: Role) -> Iterator[PlantSignal]:
         """Yield the signals with one of these roles, in the order of the file."""

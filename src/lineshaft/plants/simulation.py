@@ -7,6 +7,7 @@ Values carry wall time: the stamp of the tick that made them, one for all of a t
 """
 
 import asyncio
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -24,8 +25,8 @@ SPEEDS: Final = (1, 60, 1800)
 TICK_S: Final = 0.5
 """Wall seconds between updates of the signals, at every speed."""
 
-_SLICES: Final = 10
-"""Parts of a tick's plant time; between two of them a late tick gives up."""
+_SLICE_H: Final = 0.025
+"""Plant hours stepped at a time; between two slices a late tick gives up."""
 _KEPT_UP: Final = 0.98
 
 
@@ -53,7 +54,7 @@ class Simulation:
 
     @speed.setter
     def speed(self, speed: int) -> None:
-        if speed not in SPEEDS:
+        if isinstance(speed, bool) or speed not in SPEEDS:
             raise Refused(
                 f"the plant has no speed {speed!r}"[:120],
                 hint="It runs at " + ", ".join(f"{s:,}x" for s in SPEEDS),
@@ -80,8 +81,9 @@ class Simulation:
     async def _advance(self, hours: float) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + TICK_S
-        for _ in range(_SLICES):
-            await asyncio.to_thread(self.plant.advance, hours / _SLICES)
+        slices = max(1, math.ceil(hours / _SLICE_H))
+        for _ in range(slices):
+            await asyncio.to_thread(self.plant.advance, hours / slices)
             if loop.time() > end:
                 return
 
@@ -115,7 +117,7 @@ class Simulation:
     def write(self, key: str, value: Value, now_s: float) -> None:
         """Take what a client wrote; raise Refused (code `write.*` or `control.local`) if it cannot
         be. It reaches the model with the next tick."""
-        signal = self.spec[key] if key in self.spec else None
+        signal = self.spec.get(key)
         if signal is None or not signal.writable:
             raise Refused(f"{key} cannot be written", code="write.access")
         if signal.role is Role.MODE:
@@ -131,9 +133,7 @@ class Simulation:
     def values(self) -> Mapping[str, Value]:
         """Return every signal but the counter, by key."""
         plant, control = self.plant, self.control
-        values: dict[str, Value] = dict(
-            zip(self._model_keys, plant.values().tolist(), strict=True)
-        )
+        values: dict[str, Value] = dict(zip(self._model_keys, plant.values().tolist(), strict=True))
         values.update(control.in_force)
         values.update({f"{key}-local": value for key, value in control.local.items()})
         values["control/remote"] = control.wished

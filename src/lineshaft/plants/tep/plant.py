@@ -127,9 +127,7 @@ class TepPlant:
 
     def values(self) -> Values:
         """Return measurements, valves, cost and margins."""
-        return self._columns.gather(
-            self._outputs, self._action, self._controller.setpoints, _TRIPS
-        )
+        return self._columns.gather(self._outputs, self._action, self._controller.setpoints, _TRIPS)
 
     def command(self, key: str, value: float) -> None:
         """Put a set-point or one of the three free valves in force."""

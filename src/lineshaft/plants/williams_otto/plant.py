@@ -34,7 +34,7 @@ _START_SETPOINTS: Final = {
     "reactor/level-sp": 100.0,
 }
 _TRIPS: Final = {
-    "reactor/temperature-trip-margin": 120.0,
+    "reactor/temperature-trip-margin": 115.0,
     "reactor/level-high-trip-margin": 125.0,
     "reactor/level-low-trip-margin": 50.0,
 }
