@@ -19,7 +19,9 @@ settings.register_profile(
 )
 settings.load_profile("house")
 
-_CHROMIUM = "chromium is missing: apt-get install -y --no-install-recommends chromium fonts-noto-cjk"
+_NO_CHROMIUM = (
+    "chromium is missing: apt-get install -y --no-install-recommends chromium fonts-noto-cjk"
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     for item in items:
         if item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.skip(reason=_CHROMIUM))
+            item.add_marker(pytest.mark.skip(reason=_NO_CHROMIUM))
 
 
 @pytest.hookimpl(wrapper=True)

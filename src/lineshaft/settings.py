@@ -7,6 +7,7 @@ never settings: they are files in the data folder, made by the platform, mode 06
 """
 
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from lineshaft.core.errors import Refused
+from lineshaft.core.paths import check_path
 
 __all__ = ["Effective", "Settings", "load"]
 
@@ -133,8 +135,9 @@ def _from_file(file: Path | None) -> dict[str, tuple[Any, str]]:
         return {}
     try:
         content = tomllib.loads(file.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise Refused(f"no settings file at {file}", code="settings.file") from error
+    except OSError as error:
+        raise Refused(f"cannot read settings at {file}: {error.strerror}",
+                      code="settings.file") from error  # fmt: skip
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Refused(f"{file} is not TOML: {error}", code="settings.file") from error
     given: dict[str, tuple[Any, str]] = {}
@@ -162,16 +165,30 @@ def _convert(name: str, raw: Any, kind: type, origin: str) -> Any:
         if kind is str and isinstance(raw, str):
             return raw
         if kind is not str and not isinstance(raw, bool):
-            return kind(raw)
-    except (TypeError, ValueError):
+            value = kind(raw)
+            if isinstance(raw, str) or value == raw or value != value:
+                return value
+    except (TypeError, ValueError, OverflowError):
         pass
     raise Refused(f"setting '{name}' in {origin} is {raw!r}",
                   hint=f"It must be of type {kind.__name__}", code="settings.type")  # fmt: skip
 
 
+def _is_level(text: str) -> bool:
+    try:
+        check_path(f"{text}/b/c/d", prefix=True)
+    except Refused:
+        return False
+    return True
+
+
 def _checked(settings: Settings) -> Settings:
     """Return the settings, or refuse values that cannot work."""
+    platform, finite = settings.platform, math.isfinite
     rules = [
+        (platform.data.strip() != "", "platform.data", "Name a folder"),
+        (_is_level(platform.enterprise), "platform.enterprise", "Use a-z, 0-9, '-' and '_' only"),
+        (_is_level(platform.site), "platform.site", "Use a-z, 0-9, '-' and '_' only"),
         (settings.plant.kind in {"auto", "tep", "williams-otto", "none"}, "plant.kind",
          "Use auto, tep, williams-otto or none"),
         (settings.http.host in {"127.0.0.1", "::1", "localhost"}, "http.host",
@@ -179,8 +196,15 @@ def _checked(settings: Settings) -> Settings:
         (0 < settings.http.port < 65536, "http.port", "Use a port between 1 and 65535"),
         (settings.history.commit_rows >= 1000, "history.commit_rows", "Use 1000 or more"),
         (settings.history.commit_s >= 0.05, "history.commit_s", "Use 0.05 or more"),
-        (settings.bus.max_gb > 0, "bus.max_gb", "Use more than 0"),
-        (settings.plant.speed > 0, "plant.speed", "Use 1, 60 or 1800"),
+        (settings.history.margin_gb >= 0, "history.margin_gb", "Use 0 or more"),
+        (settings.history.margin_hours >= 0, "history.margin_hours", "Use 0 or more"),
+        (settings.connect.buffer_samples > 0, "connect.buffer_samples", "Use 1 or more"),
+        (0 <= settings.bus.port < 65536, "bus.port", "Use a port up to 65535, or 0 for a free one"),
+        (settings.bus.max_gb > 0 and finite(settings.bus.max_gb), "bus.max_gb", "Use more than 0"),
+        (settings.plant.speed > 0 and finite(settings.plant.speed), "plant.speed",
+         "Use 1, 60 or 1800"),
+        (0 <= settings.plant.port < 65536, "plant.port",
+         "Use a port up to 65535, or 0 for a free one"),
     ]  # fmt: skip
     for holds, name, hint in rules:
         if not holds:

@@ -212,7 +212,7 @@ def _holds(block: SampleBlock) -> None:
     assert keys == sorted(set(keys))
     assert 0 < len(rows) <= MAX_ROWS
     assert all(row["v"] is None or np.isfinite(row["v"]) for row in rows)
-    assert all(0 < row["sid"] and 0 <= row["ts"] <= ARRIVAL + AHEAD for row in rows)
+    assert all(row["sid"] > 0 and 0 <= row["ts"] <= ARRIVAL + AHEAD for row in rows)
     assert all(0 <= row["q"] < 768 for row in rows)
 
 

@@ -14,6 +14,9 @@ from lineshaft.core.errors import Refused
 __all__ = ["Fact"]
 
 _MAX_BYTES = 256 * 1024
+_TYPES = {
+    "kind": (str,), "at": (int,), "subject": (str,), "body": (dict,), "cause": (str, type(None)),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +48,12 @@ class Fact:
         if len(raw) > _MAX_BYTES:
             raise Refused(f"a fact of {len(raw)} bytes is too long", code="fact.size")
         try:
-            content = json.loads(raw)
-            fact = cls(
-                str(content["kind"]), int(content["at"]), str(content["subject"]),
-                dict(content["body"]), content.get("cause"),
-            )  # fmt: skip
+            content = {"cause": None} | json.loads(raw)
+            fact = cls(**{name: content[name] for name in _TYPES})
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise Refused(f"this is not a fact: {error!r}"[:300], code="fact.form") from error
+        for name, types in _TYPES.items():
+            if type(content[name]) not in types:
+                raise Refused(f"this is not a fact: its '{name}' is of another type",
+                              code="fact.form")  # fmt: skip
         return fact

@@ -26,7 +26,7 @@ def slug(text: str) -> str:
     plain = "".join(c for c in plain if not unicodedata.combining(c))
     spelled = "".join(c if ord(c) < 128 else f"-u{ord(c):x}-" for c in plain)
     level = re.sub(r"-{2,}", "-", re.sub(r"[^a-z0-9_]+", "-", spelled)).strip("-")
-    return (level or "unnamed")[:64]
+    return level[:64].strip("-") or "unnamed"
 
 
 def check_path(path: str, *, prefix: bool = False) -> str:
