@@ -18,7 +18,8 @@ from lineshaft.plants.process import PlantSettings, RunningPlant, run_plant
 
 def main() -> int:
     """Run a plant until SIGINT or SIGTERM; return the exit code."""
-    logging.basicConfig(level=logging.ERROR)
+    # The server library logs every refused request with a traceback: noise for a bench.
+    logging.getLogger("asyncua").setLevel(logging.CRITICAL)
     options = _parser().parse_args()
     try:
         asyncio.run(_run(options))

@@ -7,6 +7,7 @@ before it is shown: after a crash one may be missing, none comes twice.
 
 import asyncio
 import contextlib
+import gc
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
@@ -106,6 +107,7 @@ async def run_plant(
 ) -> None:
     """Run a plant until `stop` is set; call `on_ready` once it listens."""
     async with open_plant(settings) as running:
+        gc.freeze()  # the address space never dies: collections need not walk through it
         on_ready(running)
         await stop.wait()
 

@@ -119,6 +119,8 @@ class WilliamsOttoPlant:
 
     def advance(self, hours: float) -> None:
         """Move on by `hours`."""
+        if self._trip is not None:
+            return
         end = self._seconds + hours * 3600
         while self._trip is None and self._seconds < end - 1e-6:
             self._step(min(_STEP_S, end - self._seconds))
