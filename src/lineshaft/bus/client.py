@@ -7,13 +7,14 @@ until then, so the server keeps it once however often it arrives.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Self
 
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from lineshaft.bus.server import BusAccess
+from lineshaft.bus.server import FACT_BYTES, BusAccess
 from lineshaft.bus.streams import Streams
 from lineshaft.core.errors import Broken, LineshaftError, Refused
 from lineshaft.core.facts import Fact
@@ -23,7 +24,7 @@ __all__ = ["Bus", "data_stream", "decode_block", "fact_stream"]
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 _ACK_S = 5.0
-_FACT_BYTES = 4_000_000_000
+_HEADER_BYTES = 4096
 
 
 def data_stream(site: str) -> str:
@@ -41,6 +42,7 @@ class Bus:
 
     def __init__(self, client: Client, site: str) -> None:
         self._client = client
+        self._answers: set[asyncio.Task[None]] = set()
         self.site = site
         self.streams = Streams(client)
 
@@ -54,7 +56,7 @@ class Bus:
             password=access.password,
             name=name,
             max_reconnect_attempts=-1,
-            reconnect_time_wait=0,
+            reconnect_time_wait=0.05,
             connect_timeout=5,
             ping_interval=5,
             pending_size=64 * 1024 * 1024,
@@ -71,13 +73,14 @@ class Bus:
         """Make the site's streams where they are not there yet."""
         site = self.site
         await self.streams.ensure(data_stream(site), [f"ls.{site}.data.>"], max_bytes)
-        await self.streams.ensure(fact_stream(site), [f"ls.{site}.fact.>"], _FACT_BYTES)
+        await self.streams.ensure(fact_stream(site), [f"ls.{site}.fact.>"], FACT_BYTES)
         await self.streams.ensure(f"QUARANTINE_{site}", [f"ls.{site}.quarantine"], max_bytes // 10)
 
     async def publish(self, block: SampleBlock) -> int:
         """Put a block on disk and return its number in the stream.
 
-        Repeats until acknowledged. Raises Broken `bus.full` where the stream refuses more.
+        Repeats until acknowledged. Raises Broken `bus.full` where the stream refuses more, Refused
+        `bus.size` where the block is larger than one message may be.
         """
         body = block.encode()
         headers = {
@@ -99,9 +102,16 @@ class Bus:
         await self._store(f"ls.{self.site}.quarantine", data, {**headers, "Nats-Msg-Id": origin})
 
     async def _store(self, subject: str, body: bytes, headers: dict[str, str]) -> int:
+        most = self._client.max_payload
+        if len(body) + _HEADER_BYTES > most:
+            raise Refused(f"a message of {len(body)} bytes for {subject}",
+                          hint=f"The bus takes {most} at most", code="bus.size")  # fmt: skip
         while True:
             try:
                 reply = await self._client.request(subject, body, timeout=_ACK_S, headers=headers)
+            except (nats.errors.BadSubjectError, nats.errors.BadHeaderError) as error:
+                raise Refused(f"no message can go to '{subject}': {error}",
+                              code="bus.subject") from error  # fmt: skip
             except (nats.errors.Error, TimeoutError, ConnectionError):
                 if self._client.is_closed:
                     raise Broken("the bus connection is closed", code="bus.closed") from None
@@ -137,24 +147,25 @@ class Bus:
         return answer["ok"]
 
     async def serve(self, process: str, verb: str, handler: Handler) -> None:
-        """Answer the questions that others `ask`."""
+        """Answer the questions that others `ask`, from the moment this returns."""
 
         async def answer(message: Msg) -> None:
             try:
-                reply: dict[str, Any] = {"ok": await handler(json.loads(message.data))}
+                reply = json.dumps({"ok": await handler(json.loads(message.data))})
             except LineshaftError as error:
-                reply = {"refused": error.as_dict()}
+                reply = json.dumps({"refused": error.as_dict()})
             except Exception as error:
-                reply = {"refused": Broken(f"{process}.{verb} failed: {error!r}"[:400]).as_dict()}
-            await message.respond(json.dumps(reply).encode())
+                failed = Broken(f"{process}.{verb} failed: {error!r}"[:400])
+                reply = json.dumps({"refused": failed.as_dict()})
+            await message.respond(reply.encode())
 
         async def dispatch(message: Msg) -> None:
             task = asyncio.get_running_loop().create_task(answer(message))
             self._answers.add(task)
             task.add_done_callback(self._answers.discard)
 
-        self._answers: set[asyncio.Task[None]] = set()
         await self._client.subscribe(f"ls.{self.site}.rpc.{process}.{verb}", cb=dispatch)
+        await self._settle()
 
     async def show(self, topic: str, state: Mapping[str, Any]) -> None:
         """Publish a passing state; nobody keeps it."""
@@ -167,6 +178,13 @@ class Bus:
             heard(message.subject.split(".state.", 1)[1], json.loads(message.data))
 
         await self._client.subscribe(f"ls.{self.site}.state.{topics}", cb=receive)
+        await self._settle()
+
+    async def _settle(self) -> None:
+        """Return once the server knows our subscriptions; a server that is away learns them when
+        it comes back."""
+        with suppress(nats.errors.Error):
+            await self._client.flush(2)
 
 
 _FULL = {10077, 10047, 10023}  # bytes, memory/storage resources, insufficient resources

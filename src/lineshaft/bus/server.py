@@ -17,8 +17,9 @@ from pathlib import Path
 from lineshaft.core.errors import Broken
 from lineshaft.private import write_private
 
-__all__ = ["BusAccess", "free_port", "prepare_server"]
+__all__ = ["FACT_BYTES", "BusAccess", "free_port", "prepare_server"]
 
+FACT_BYTES = 4_000_000_000
 _MAX_PAYLOAD = 8 * 1024 * 1024
 
 
@@ -64,13 +65,15 @@ def prepare_server(
         "jetstream": {
             "store_dir": str(store),
             "sync_interval": "always",
-            "max_file_store": int((max_gb * 1.1 + 1) * 1e9),
+            # Room for all three streams: the server makes none that might not fit.
+            "max_file_store": int(max_gb * 1.1e9) + FACT_BYTES + 1_000_000_000,
             "max_memory_store": 64 * 1024 * 1024,
         },
         "authorization": {"users": accounts},
     }
     path = folder / "run" / "nats.conf"
-    write_private(path, json.dumps(conf, indent=1))
+    # The server's own format is nearly JSON: it knows no \u escapes, so names stay as they are.
+    write_private(path, json.dumps(conf, indent=1, ensure_ascii=False))
     for name, access in users.items():
         content = {"url": access.url, "user": access.user, "password": access.password}
         write_private(folder / "run" / f"bus-{name}.json", json.dumps(content))
@@ -79,12 +82,8 @@ def prepare_server(
 
 _PERMISSIONS: dict[str, dict[str, object]] = {
     "platform": {},
-    "plant": {
-        "permissions": {
-            "subscribe": ["ls.*.rpc.plant.>", "_INBOX.>"],
-            "publish": ["_INBOX.>"],
-        }
-    },
+    # No inboxes: whoever may listen there reads what the bus hands to everybody else.
+    "plant": {"permissions": {"subscribe": ["ls.*.rpc.plant.>"], "allow_responses": True}},
 }
 
 

@@ -28,7 +28,7 @@ DUPLICATE_WINDOW_S: Final = 600
 _BATCH: Final = 256
 _BYTES: Final = 16 * 1024 * 1024
 _IDLE_S: Final = 5.0
-_NO_SUCH_MESSAGE, _NO_SUCH_STREAM = 10037, 10059
+_NO_SUCH_MESSAGE, _NO_SUCH_STREAM, _NAME_IN_USE = 10037, 10059, 10058
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,11 @@ class Streams:
         except Broken as error:
             if error.code != f"bus.{_NO_SUCH_STREAM}":
                 raise
-        with suppress(Broken):  # another process may have made it this moment
+        try:
             await self._call(f"STREAM.CREATE.{name}", config)
+        except Broken as error:
+            if error.code != f"bus.{_NAME_IN_USE}":  # another process made it this moment
+                raise
         return await self.state(name)
 
     async def state(self, name: str) -> StreamState:

@@ -223,13 +223,18 @@ class FactStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def keep(self, catalogue: Catalogue, before: int, numbered: Sequence[tuple[int, Fact]],
-             after: int) -> None:  # fmt: skip
+    def keep(
+        self, catalogue: Catalogue, lease: str, before: Checkpoint,
+        numbered: Sequence[tuple[int, Fact]], after: Checkpoint,
+    ) -> None:  # fmt: skip
         """Keep Facts and move the position of their stream, all or nothing; a Fact that is known
         is left as it is."""
         with self._engine.begin() as connection:
-            mine = (streams.c.name == catalogue.stream) & (streams.c.position == before)
-            moved = connection.execute(update(streams).where(mine).values(position=after))
+            mine = (
+                (streams.c.name == catalogue.stream) & (streams.c.lease == lease)
+                & (streams.c.epoch == before.epoch) & (streams.c.position == before.position)
+            )  # fmt: skip
+            moved = connection.execute(update(streams).where(mine).values(**_position(after)))
             if moved.rowcount != 1:
                 raise _lease_lost(catalogue.stream)
             for seq, fact in numbered:

@@ -1,0 +1,34 @@
+"""`python -m bench NAME [--json] [--seconds N] [--runs N] [--block N]`."""
+
+import argparse
+import importlib
+
+from bench import ground
+from bench.figures import show
+
+NAMES = {"ingest": 300.0, "latency": 30.0, "start": 0.0}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./dev bench", description="Measure Lineshaft.")
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--json", action="store_true", help="one line a figure")
+    parser.add_argument("--seconds", type=float, help="length of a run")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--block", type=int, help="samples a block (ingest)")
+    options = parser.parse_args()
+    if options.json:
+        ground.be_quiet()
+    more = {"block": options.block} if options.block else {}
+    seconds = options.seconds or NAMES[options.name]
+    module = importlib.import_module(f"bench.{options.name}")
+    figures = module.run(seconds, options.runs, **more)
+    for figure in figures if options.json else ():
+        print(figure.line())
+    if not options.json:
+        print(show(figures))
+    return 0 if all(figure.ok for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,135 @@
+"""The ground a bench stands on: a clean folder, real processes, this machine's raw limits."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lineshaft.boot import boot
+from lineshaft.bus.server import free_port
+from lineshaft.settings import load
+
+__all__ = [
+    "Ground",
+    "check_disk",
+    "clean_folder",
+    "copy_limit",
+    "fsync_limit",
+    "run_platform",
+    "say",
+]
+
+_quiet = False
+
+
+def be_quiet() -> None:
+    """Print no progress."""
+    global _quiet
+    _quiet = True
+
+
+def say(text: str) -> None:
+    """Print progress on standard error."""
+    if not _quiet:
+        import sys
+
+        print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def clean_folder() -> Iterator[Path]:
+    """Give a new folder on the disk of the checkout and delete it afterwards."""
+    parent = Path(os.environ.get("LINESHAFT_BENCH_DIR", ".cache/bench")).absolute()
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_disk(need_gb: float) -> None:
+    """End with a sentence where the disk is too small for the bench."""
+    free = shutil.disk_usage(".").free / 1e9
+    if free < need_gb:
+        raise SystemExit(f"bench: {need_gb:.0f} GB of disk are needed, {free:.0f} GB are free")
+
+
+class Ground:
+    """A running platform: its data folder, its address and key."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        self.address = f"http://127.0.0.1:{port}"
+        self._key = folder / "keys" / "platform.key"
+
+    def get(self, path: str) -> Any:
+        """Return the JSON of an API operation."""
+        request = urllib.request.Request(
+            f"{self.address}/api/v1/{path}",
+            headers={"Authorization": f"Bearer {self._key.read_text().strip()}"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return json.loads(response.read())
+
+    def wait(self, path: str, until: Any, limit_s: float = 60) -> Any:
+        """Ask until `until(answer)` is true; return the answer."""
+        end = time.monotonic() + limit_s
+        while True:
+            try:
+                answer = self.get(path)
+                if until(answer):
+                    return answer
+            except OSError:
+                pass
+            if time.monotonic() > end:
+                raise SystemExit(f"bench: {path} did not come to what was expected")
+            time.sleep(0.02)
+
+
+@contextmanager
+def run_platform(folder: Path, names: tuple[str, ...], **environ: object) -> Iterator[Ground]:
+    """Run some processes of the platform from `folder`, and end them afterwards."""
+    port = free_port()
+    given = {"PLATFORM__DATA": folder, "HTTP__PORT": port, **environ}
+    settings, _ = load(None, {f"LINESHAFT__{k}": str(v) for k, v in given.items()})
+    with boot(settings, demo="plant" in names, reset=False, say=say) as ready:
+        logs = folder / "logs"
+        logs.mkdir(exist_ok=True)
+        running = []
+        try:
+            for name in names:
+                log = (logs / f"{name}.log").open("ab")
+                running.append(subprocess.Popen(ready.commands[name], stdout=log, stderr=log))
+            yield Ground(folder, port)
+        finally:
+            for process in reversed(running):
+                process.terminate()
+            for process in reversed(running):
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+def fsync_limit(folder: Path, size: int, seconds: float = 3.0) -> float:
+    """Return how many writes of `size` bytes, each followed by fsync, fit into a second."""
+    content = os.urandom(size)
+    with (folder / "fsync.probe").open("wb") as file:
+        count, began = 0, time.monotonic()
+        while time.monotonic() - began < seconds:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            count += 1
+        took = time.monotonic() - began
+    (folder / "fsync.probe").unlink()
+    return count / took

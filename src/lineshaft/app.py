@@ -1,0 +1,209 @@
+"""The composition root: here, and only here, settings become engines and engines become rooms.
+
+One coroutine a process. Each gets the bus, the database and its folder, wires ports to rooms, and
+runs until `stop`. What a process does not need it does not import: the connectors' libraries stay
+out of the web process, the web framework out of the writer.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lineshaft.bus import Bus, BusAccess
+from lineshaft.core.signals import Signal
+from lineshaft.plan import DemoPlant, Plan
+from lineshaft.settings import Settings
+
+__all__ = ["main"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What every process stands on."""
+
+    plan: Plan
+    settings: Settings
+    folder: Path
+    bus: Bus
+
+
+async def run_history(ground: Ground, stop: asyncio.Event) -> None:
+    """Keep samples and Facts."""
+    from lineshaft.records import open_records
+    from lineshaft.rooms.history.service import keep_history
+
+    engine = open_records(ground.folder / "records.sqlite")
+    await keep_history(ground.bus, engine, ground.folder / "history", ground.settings.history, stop)
+
+
+async def run_connect(ground: Ground, stop: asyncio.Event) -> None:
+    """Bring machines in."""
+    from lineshaft.clock import now_us
+    from lineshaft.records import open_records
+    from lineshaft.rooms.connect.service import ConnectService
+    from lineshaft.rooms.plant.store import SignalStore
+
+    engine = open_records(ground.folder / "records.sqlite")
+    service = ConnectService(
+        bus=ground.bus,
+        engine=engine,
+        directory=SignalStore(engine, now_us),
+        settings=ground.settings.connect,
+        folder=ground.folder,
+    )
+    await service.run(stop)
+
+
+async def run_plant(ground: Ground, stop: asyncio.Event) -> None:
+    """Run the simulated plant behind its OPC UA server; its panel answers over the bus."""
+    from lineshaft.plants.process import open_plant
+
+    async with open_plant(ground.plan.plant_settings()) as running:
+        await ground.bus.serve("plant", "panel", running.panel.handle)
+        DemoPlant(running.endpoint, running.kind, running.notice).write(ground.folder)
+        await stop.wait()
+
+
+async def run_web(ground: Ground, stop: asyncio.Event) -> None:
+    """Open the doors."""
+    from granian.constants import Interfaces
+    from granian.server.embed import Server
+
+    from lineshaft.web.gate import Gate
+
+    application, background, sessions = build_web(ground)
+    http = ground.settings.http
+    hosts = frozenset({"127.0.0.1", "localhost", "::1"})
+    server = Server(
+        Gate(application, sessions, hosts),
+        address=http.host,
+        port=http.port,
+        interface=Interfaces.ASGI,
+        log_enabled=False,
+        websockets=False,
+    )
+    tasks = [asyncio.ensure_future(task) for task in background]
+    serving = asyncio.ensure_future(server.serve())
+    ended = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({*tasks, serving, ended}, return_when="FIRST_COMPLETED")
+    finally:
+        server.stop()
+        for task in (*tasks, ended):
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, serving, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+def build_web(ground: Ground) -> tuple[Any, Sequence[Any], Any]:
+    """Return the application, what must run beside it, and its sessions."""
+    from lineshaft.clock import now_us
+    from lineshaft.records import open_records
+    from lineshaft.rooms.connect.board import SourceBoard
+    from lineshaft.rooms.connect.routes import router as connect_router
+    from lineshaft.rooms.connect.store import SourceStore
+    from lineshaft.rooms.history.routes import router as history_router
+    from lineshaft.rooms.history.service import HistoryService
+    from lineshaft.rooms.history.tail import Tail
+    from lineshaft.rooms.plant.routes import router as plant_router
+    from lineshaft.rooms.plant.service import PlantService
+    from lineshaft.rooms.plant.store import SignalStore
+    from lineshaft.web import system
+    from lineshaft.web.doors import build_api
+    from lineshaft.web.live import Live
+    from lineshaft.web.sessions import Sessions
+
+    bus, folder = ground.bus, ground.folder
+    engine = open_records(folder / "records.sqlite")
+    signals = SignalStore(engine, now_us)
+    sessions = Sessions(engine, (folder / "keys" / "platform.key").read_text().strip())
+    board = SourceBoard(bus, SourceStore(engine), now_us)
+    live = Live(bus, board.sources)
+    tail = Tail(bus, engine, live.heard)
+    live.tail = tail
+    history = HistoryService(bus, engine, folder / "history", tail)
+    overview = system.Overview(bus, tail, folder, demo=ground.plan.demo)
+    overview.notices.extend(ground.plan.notices)
+
+    def all_signals() -> Sequence[Signal]:
+        return [listed.signal for listed in signals.list()]
+
+    routers = [
+        system.session_router(sessions),
+        system.system_router(overview),
+        system.live_router(live),
+        system.panel_router(_Panel(bus) if ground.plan.demo else None),
+        plant_router(PlantService(signals)),
+        connect_router(bus, board),
+        history_router(history, all_signals),
+    ]
+
+    async def hear_states() -> None:
+        def heard(_: str, state: Mapping[str, Any]) -> None:
+            overview.shown = state
+
+        await bus.watch("history", heard)
+        await board.listen()
+        await live.look_at_sources()
+
+    background = [tail.run(), live.follow_facts(), overview.measure(), hear_states()]
+    return build_api(routers), background, sessions
+
+
+class _Panel:
+    """The PlantPanel of a plant in another process."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def handle(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        answer: Mapping[str, Any] = await self._bus.ask("plant", "panel", request)
+        return answer
+
+
+_ENTRIES: dict[str, Callable[[Ground, asyncio.Event], Awaitable[None]]] = {
+    "plant": run_plant,
+    "connect": run_connect,
+    "history": run_history,
+    "web": run_web,
+}
+
+
+async def _run(name: str, folder: Path) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    plan = Plan.read(folder)
+    user = "plant" if name == "plant" else "platform"
+    access = BusAccess.read(folder / "run" / f"bus-{user}.json")
+    bus = await Bus.connect(access, plan.settings.platform.site, f"{name}-{uuid.uuid4().hex[:6]}")
+    try:
+        if user == "platform":
+            await bus.ensure_streams(int(plan.settings.bus.max_gb * 1e9))
+        await _ENTRIES[name](Ground(plan, plan.settings, folder, bus), stop)
+    finally:
+        await bus.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one process: `python -m lineshaft.app NAME DATA_FOLDER`."""
+    import uvloop
+
+    name, folder = sys.argv[1:3] if arguments is None else arguments
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("lineshaft").setLevel(logging.INFO)
+    uvloop.run(_run(name, Path(folder)))
+
+
+if __name__ == "__main__":
+    main()

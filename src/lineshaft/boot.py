@@ -1,0 +1,174 @@
+"""Before the processes start: one data folder, one instance, one plan.
+
+Rules: everything the platform keeps lies in the data folder, readable by its owner only; a second
+instance on the same folder is turned away; `reset` deletes the folder's content and nothing else,
+and only where the folder is one of ours.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lineshaft.bus.server import free_port, prepare_server
+from lineshaft.core.errors import Broken, Refused
+from lineshaft.plan import Plan
+from lineshaft.private import write_private
+from lineshaft.processes import TABLE, python_command
+from lineshaft.records.migrate import is_current
+from lineshaft.settings import Settings
+
+__all__ = ["Boot", "boot"]
+
+_MARK = "lineshaft.folder"
+_LEAST_FREE = 200_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """A data folder made ready: its plan and the command line of every process."""
+
+    plan: Plan
+    commands: dict[str, Sequence[str]]
+
+
+@contextmanager
+def boot(
+    settings: Settings, *, demo: bool, reset: bool, say: Callable[[str], None]
+) -> Iterator[Boot]:
+    """Make the data folder ready and hold it until the block ends.
+
+    Raises Refused where another instance holds it, the HTTP port is taken or the disk is full.
+    """
+    folder = settings.folder
+    _make_folder(folder)
+    with _only_instance(folder):
+        if reset:
+            say(f"deleting everything in {folder}")
+            _empty(folder)
+            _make_folder(folder)
+        _check_port(settings.http.host, settings.http.port)
+        _check_disk(folder)
+        _make_secret(folder / "keys" / "platform.key")
+        if not is_current(folder / "records.sqlite"):
+            say("making the database")
+            _migrate(folder)
+        (folder / "run" / "plant.json").unlink(missing_ok=True)
+        wanted = demo and settings.plant.kind != "none"
+        port = _plant_port(settings) if wanted else 0
+        if wanted:
+            _make_secret(folder / "secrets" / "plant")
+        plan = Plan(settings, wanted, port)
+        plan.write()
+        bus, _ = prepare_server(
+            folder,
+            port=settings.bus.port,
+            binary=settings.bus.binary,
+            max_gb=settings.bus.max_gb,
+        )
+        names = [row.name for row in TABLE if wanted or not row.demo_only]
+        yield Boot(plan, {n: bus if n == "bus" else python_command(n, folder) for n in names})
+
+
+def _make_folder(folder: Path) -> None:
+    strange = folder.exists() and any(folder.iterdir()) and not (folder / _MARK).exists()
+    if strange:
+        raise Refused(
+            f"{folder} holds files that are not ours",
+            hint="Choose another data folder (platform.data), or empty it",
+            code="folder.strange",
+        )
+    write_private(folder / _MARK, "A data folder of Lineshaft. Deleting it starts over.\n")
+    folder.chmod(0o700)
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name == "run":
+            continue  # holds the lock
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+@contextmanager
+def _only_instance(folder: Path) -> Iterator[None]:
+    path = folder / "run" / "lock"
+    path.parent.mkdir(exist_ok=True, mode=0o700)
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise Refused(
+                f"another instance (process {lock.read().strip() or 'unknown'}) runs on {folder}",
+                hint="Stop it first, or choose another data folder (platform.data)",
+                code="folder.taken",
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _check_port(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Refused(
+                f"port {port} on {host} cannot be opened: {error.strerror}",
+                hint=f"Stop the program that uses it, or choose another: --port {port + 1}",
+                code="http.port",
+            ) from error
+
+
+def _check_disk(folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < _LEAST_FREE:
+        raise Refused(
+            f"only {free // 1_000_000} MB are free under {folder}",
+            hint="Free at least 200 MB, or choose another data folder (platform.data)",
+            code="folder.full",
+        )
+
+
+def _make_secret(path: Path) -> None:
+    if not path.exists():
+        write_private(path, secrets.token_urlsafe(32))
+
+
+def _migrate(folder: Path) -> None:
+    """Migrate in a process of its own, so that the supervisor stays small."""
+    command = [sys.executable, "-m", "lineshaft.records.migrate", str(folder / "records.sqlite")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise Broken(
+            f"the database in {folder} cannot be brought up to date: {last}",
+            hint="Nothing was changed; keep a copy of the folder and report this",
+            code="records.migrate",
+            retryable=False,
+        )
+
+
+def _plant_port(settings: Settings) -> int:
+    """Return the plant's port: the one set, or that of the last run, or a free one."""
+    if settings.plant.port:
+        return settings.plant.port
+    try:
+        last = json.loads((settings.folder / "run" / "plan.json").read_text())["plant_port"]
+        if last:
+            _check_port("127.0.0.1", int(last))
+            return int(last)
+    except (OSError, ValueError, KeyError, Refused):
+        pass
+    return free_port()

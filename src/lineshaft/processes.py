@@ -1,0 +1,160 @@
+"""The processes of the platform on one page, and what keeps them alive.
+
+    supervisor ── bus       nats-server: the streams, on disk
+               ├─ plant     the simulated plant (demo only)
+               ├─ connect   machines in: connectors, subscriptions, gaps
+               ├─ history   the writer and the keeper of Facts
+               └─ web       doors, rooms, reader
+
+Rules: each may die at any moment; the supervisor starts it again, soon at first, then with growing
+pauses. All start at once and wait for the bus by themselves. They end in the reverse order of the
+table, each with a deadline. When the supervisor itself is killed, the kernel ends its children, so
+a new start finds the ground clear.
+"""
+
+import asyncio
+import ctypes
+import json
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from lineshaft.clock import monotonic_s, now_us
+from lineshaft.private import write_private
+
+__all__ = ["TABLE", "Process", "Supervisor"]
+
+_PR_SET_PDEATHSIG: Final = 1
+_STOP_S: Final = 8.0
+_CALM_S: Final = 60.0
+_PAUSES_S: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
+_LOG_BYTES: Final = 10_000_000
+_LIBC: Final = ctypes.CDLL(None)  # loaded before any fork
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One row of the table: its name and whether it runs only in the demo."""
+
+    name: str
+    demo_only: bool = False
+
+
+TABLE: Final = (
+    Process("bus"),
+    Process("plant", demo_only=True),
+    Process("connect"),
+    Process("history"),
+    Process("web"),
+)
+
+
+class _Child:
+    """A running row of the table."""
+
+    def __init__(self, name: str, command: Sequence[str], folder: Path) -> None:
+        self.name = name
+        self._command = command
+        self._log = folder / "logs" / f"{name}.log"
+        self.state = "starting"
+        self.pid: int | None = None
+        self.restarts = 0
+        self.since = now_us()
+        self.changed: Callable[[], None] = lambda: None
+        self._process: asyncio.subprocess.Process | None = None
+        self._ending = False
+
+    async def keep(self) -> None:
+        """Run the command, again and again, until `end`."""
+        failures = 0
+        while True:
+            started = monotonic_s()
+            code = await self._run_once()
+            if self._ending:
+                break
+            failures = 0 if monotonic_s() - started > _CALM_S else failures + 1
+            self.restarts += 1
+            self._show("restarting" if failures <= len(_PAUSES_S) else "failed", None)
+            self._note(f"ended with {code}; started again")
+            await asyncio.sleep(_PAUSES_S[min(failures, len(_PAUSES_S)) - 1] if failures else 0)
+        self._show("stopped", None)
+
+    async def _run_once(self) -> int:
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        if self._log.exists() and self._log.stat().st_size > _LOG_BYTES:
+            self._log.replace(self._log.with_suffix(".log.1"))
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the supervisor, which ends the rest in order
+                preexec_fn=_die_with_parent,
+            )
+        self._show("running", self._process.pid)
+        return await self._process.wait()
+
+    async def end(self) -> None:
+        """Ask the process to end; make it end after a deadline."""
+        self._ending = True
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await process.wait()
+        except TimeoutError:
+            self._note(f"did not end within {_STOP_S:.0f} s and was killed")
+            process.kill()
+            await process.wait()
+
+    def _show(self, state: str, pid: int | None) -> None:
+        self.state, self.pid, self.since = state, pid, now_us()
+        self.changed()
+
+    def _note(self, text: str) -> None:
+        with self._log.open("a") as log:
+            log.write(f"[{now_us()}] supervisor: {self.name} {text}\n")
+
+
+class Supervisor:
+    """Keeps the commands of the table alive; their state lies in `run/processes.json`."""
+
+    def __init__(self, folder: Path, commands: dict[str, Sequence[str]]) -> None:
+        self._file = folder / "run" / "processes.json"
+        self._children = [_Child(name, command, folder) for name, command in commands.items()]
+        for child in self._children:
+            child.changed = self._write
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run everything until `stop`, then end it in reverse order."""
+        keepers = [asyncio.ensure_future(child.keep()) for child in self._children]
+        try:
+            await stop.wait()
+        finally:
+            for child in reversed(self._children):
+                await child.end()
+            for keeper in keepers:
+                keeper.cancel()
+            await asyncio.gather(*keepers, return_exceptions=True)
+
+    def _write(self) -> None:
+        names = ("name", "state", "pid", "restarts", "since")
+        states = [{name: getattr(child, name) for name in names} for child in self._children]
+        write_private(self._file, json.dumps(states))
+
+
+def python_command(name: str, folder: Path) -> list[str]:
+    """Return the command that runs one of our own processes."""
+    return [sys.executable, "-m", "lineshaft.app", name, str(folder)]
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process when its supervisor dies (prctl(2), Linux)."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,63 @@
+"""The HTTP application: all doors behind the gate, the console's files beside them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+
+from lineshaft import __version__
+from lineshaft.core.errors import LineshaftError
+
+__all__ = ["STATIC", "build_api"]
+
+STATIC = Path(__file__).parent / "static"
+_NO_CONSOLE = """<!doctype html><title>Lineshaft</title>
+<p>The console has not been built. Run <code>./dev run</code> in a checkout; it builds it.</p>
+<p>The API is at <a href="/api/v1/openapi.json">/api/v1/openapi.json</a>.</p>"""
+
+
+def build_api(routers: Sequence[APIRouter]) -> FastAPI:
+    """Return the application that serves these operations under /api/v1, and the console."""
+    api = FastAPI(
+        title="Lineshaft",
+        version=__version__,
+        description="Every operation of the platform. Times are µs since 1970 UTC.",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    for router in routers:
+        api.include_router(router, prefix="/api/v1")
+    api.add_exception_handler(LineshaftError, _own_error)
+    api.add_exception_handler(RequestValidationError, _bad_request)
+    if (STATIC / "index.html").exists():
+        api.mount("/", StaticFiles(directory=STATIC, html=True))
+    else:
+        api.add_api_route("/", _no_console, include_in_schema=False)
+    return api
+
+
+async def _own_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, LineshaftError)
+    return JSONResponse(error.as_dict(), status_code=error.status)
+
+
+async def _bad_request(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first: dict[str, Any] = dict(error.errors()[0])
+    where = ".".join(str(part) for part in first["loc"])
+    content = {
+        "code": "request.form",
+        "message": f"the request is not in form at '{where}': {first['msg']}"[:500],
+        "hint": "See /api/v1/openapi.json",
+    }
+    return JSONResponse(content, status_code=422)
+
+
+async def _no_console() -> HTMLResponse:
+    return HTMLResponse(_NO_CONSOLE)

@@ -1,0 +1,262 @@
+"""The doors of the platform itself: sign-in, state of the processes, live stream, plant panel."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import psutil
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from lineshaft import __version__
+from lineshaft.bus import Bus
+from lineshaft.bus.client import data_stream
+from lineshaft.clock import monotonic_s, now_us
+from lineshaft.core.errors import Broken, Refused
+from lineshaft.core.ports import PlantPanel
+from lineshaft.rooms.history.routes import Sids, parse_sids
+from lineshaft.rooms.history.tail import Tail
+from lineshaft.web.gate import COOKIE, read_cookie
+from lineshaft.web.live import Live
+from lineshaft.web.sessions import Session, Sessions
+
+__all__ = ["Overview", "live_router", "panel_router", "session_router", "system_router"]
+
+_MEASURE_S = 5.0
+
+
+class Code(BaseModel):
+    """A one-time sign-in code."""
+
+    code: str = Field(max_length=200)
+
+
+class Who(BaseModel):
+    """Who is signed in, until when (µs)."""
+
+    user: str
+    expires: int
+
+
+class ProcessState(BaseModel):
+    """One process of the platform."""
+
+    name: str
+    state: str = Field(description="running, starting, restarting or failed")
+    pid: int | None
+    restarts: int
+    since: int
+    pss_mb: float | None = Field(description="memory that would be free without it")
+
+
+class StreamView(BaseModel):
+    """How far the stream and the catalogue are."""
+
+    last_seq: int
+    stored_seq: int
+    lag_rows: int = Field(description="samples accepted and not yet in a file")
+    stored_rows: int
+    bytes: int
+
+
+class DiskView(BaseModel):
+    """The disk under the data folder, in bytes."""
+
+    free: int
+    used_by_history: int
+
+
+class SystemView(BaseModel):
+    """The state of the platform."""
+
+    version: str
+    now: int
+    site: str
+    data_dir: str
+    demo: bool
+    notices: list[str]
+    processes: list[ProcessState]
+    stream: StreamView
+    samples_per_s: float
+    disk: DiskView
+
+
+class PanelRequest(BaseModel):
+    """A wish to the simulated plant: one of the fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    speed: float | None = Field(None, gt=0, le=100_000)
+    disturbance: dict[str, Any] | None = Field(None, description='{"id": 1, "on": true}')
+    restart: bool | None = None
+
+
+class HistoryState(Protocol):
+    """What the keeping process last showed."""
+
+    def __call__(self) -> Mapping[str, Any]: ...
+
+
+def session_router(sessions: Sessions) -> APIRouter:
+    """Return the operations of sign-in."""
+    api = APIRouter(tags=["session"])
+
+    @api.post("/session", status_code=204, summary="Sign in with a one-time code")
+    async def sign_in(body: Code) -> Response:
+        token, session = await asyncio.to_thread(sessions.sign_in, body.code)
+        response = Response(status_code=204)
+        seconds = (session.expires - now_us()) // 1_000_000
+        response.set_cookie(
+            COOKIE, token, max_age=seconds, httponly=True, samesite="strict", path="/"
+        )
+        return response
+
+    @api.get("/session", summary="Who is signed in")
+    async def who(request: Request) -> Who:
+        session: Session = request.scope["state"]["session"]
+        return Who(user=session.user, expires=session.expires)
+
+    @api.delete("/session", status_code=204, summary="Sign out")
+    async def sign_out(request: Request) -> Response:
+        token = read_cookie(dict(request.scope["headers"]))
+        await asyncio.to_thread(sessions.end, token)
+        response = Response(status_code=204)
+        response.delete_cookie(COOKIE, path="/")
+        return response
+
+    @api.post("/session/code", summary="Make a one-time code (with the data folder's key)")
+    async def make_code(request: Request) -> Code:
+        session: Session = request.scope["state"]["session"]
+        if session.user != "administrator":
+            raise Refused("only the data folder's key makes sign-in links",
+                          hint="Run `lineshaft link` on the platform's machine",
+                          code="session.right", status=403)  # fmt: skip
+        return Code(code=sessions.make_code())
+
+    return api
+
+
+class Overview:
+    """Gathers the state of the platform; what costs more than a glance is measured rarely."""
+
+    def __init__(self, bus: Bus, tail: Tail, folder: Path, *, demo: bool) -> None:
+        self._bus = bus
+        self._tail = tail
+        self._folder = folder
+        self._demo = demo
+        self._memory: dict[int, float] = {}
+        self._used = 0
+        self._rate = (monotonic_s(), 0, 0.0)
+        self.shown: Mapping[str, Any] = {}
+        self.notices: list[str] = []
+
+    async def measure(self) -> None:
+        """Measure rate, memory and disk, for ever."""
+        while True:
+            before, count, _ = self._rate
+            now, samples = monotonic_s(), self._tail.samples
+            self._rate = (now, samples, (samples - count) / max(now - before, 0.001))
+            await asyncio.to_thread(self._measure_slowly)
+            await asyncio.sleep(_MEASURE_S)
+
+    def _measure_slowly(self) -> None:
+        for process in self._processes():
+            pid = process.get("pid")
+            if pid:
+                try:
+                    self._memory[pid] = psutil.Process(pid).memory_full_info().pss / 1e6
+                except psutil.Error:
+                    self._memory.pop(pid, None)
+        files = (self._folder / "history").glob("*/*.parquet")
+        self._used = sum(file.stat().st_size for file in files)
+
+    def _processes(self) -> list[dict[str, Any]]:
+        try:
+            listed: list[dict[str, Any]] = json.loads(
+                (self._folder / "run" / "processes.json").read_text()
+            )
+        except (OSError, ValueError):
+            return []
+        return listed
+
+    async def view(self) -> SystemView:
+        """Return the state now."""
+        try:
+            state = await self._bus.streams.state(data_stream(self._bus.site))
+            size = state.bytes
+        except (Broken, TimeoutError):
+            size = 0
+        tail = self._tail
+        waiting = sum(len(held.block) for held in tail.blocks() if held.seq > tail.stored)
+        error = self.shown.get("error")
+        return SystemView(
+            version=__version__,
+            now=now_us(),
+            site=self._bus.site,
+            data_dir=str(self._folder),
+            demo=self._demo,
+            notices=[*self.notices, *([error] if error else [])],
+            processes=[
+                ProcessState(**process, pss_mb=self._memory.get(process.get("pid") or 0))
+                for process in self._processes()
+            ],
+            stream=StreamView(
+                last_seq=tail.newest, stored_seq=tail.stored, lag_rows=waiting,
+                stored_rows=tail.stored_rows, bytes=size,
+            ),
+            samples_per_s=round(self._rate[2], 1),
+            disk=DiskView(free=shutil.disk_usage(self._folder).free, used_by_history=self._used),
+        )  # fmt: skip
+
+
+def system_router(overview: Overview) -> APIRouter:
+    """Return the operation that shows the platform's state."""
+    api = APIRouter(tags=["system"])
+
+    @api.get("/system", summary="State of the platform")
+    async def system() -> SystemView:
+        return await overview.view()
+
+    return api
+
+
+def live_router(live: Live) -> APIRouter:
+    """Return the live stream."""
+    api = APIRouter(tags=["live"])
+
+    @api.get("/live", summary="Server-sent events: values, fact, sources", response_model=None)
+    async def events(
+        sid: Sids = "",
+        last_event_id: Annotated[str, Header(max_length=40)] = "",
+        after: Annotated[int, Query(ge=0, description="as Last-Event-ID")] = 0,
+    ) -> StreamingResponse:
+        seen = int(last_event_id) if last_event_id.isdigit() else after
+        stream = live.events(parse_sids(sid) if sid else [], seen)
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+    return api
+
+
+def panel_router(panel: PlantPanel | None) -> APIRouter:
+    """Return the panel of the simulated plant; where there is none, it answers 404."""
+    api = APIRouter(tags=["panel"])
+
+    def there() -> PlantPanel:
+        if panel is None:
+            raise Refused("there is no simulated plant here", code="panel.none", status=404)
+        return panel
+
+    @api.get("/panel", summary="State of the simulated plant")
+    async def show() -> dict[str, Any]:
+        return dict(await there().handle({}))
+
+    @api.post("/panel", summary="Change speed, switch a disturbance, restart after a trip")
+    async def change(body: PanelRequest) -> dict[str, Any]:
+        return dict(await there().handle(body.model_dump(exclude_none=True)))
+
+    return api
