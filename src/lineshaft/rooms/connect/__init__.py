@@ -1,0 +1,11 @@
+"""The room `connect`: machines in. Sources, their connectors, store-and-forward, the gap ledger.
+
+Hears: machines (OPC UA so far) and what people want of their sources (asked over the bus).
+Says: SampleBlocks, the Facts `link.*`, `task.*`, `source.*`, `certificate.*`, and once a second the
+state of each source.
+Invariant: every change that a source's server reported is on the bus once, or lies in a declared
+`link.gap`; one failing source never touches another.
+
+`asyncua` is imported in the process `connect` only: by `service` through `protocols.opcua`. This
+page, the store, the board and the doors do without it.
+"""

@@ -1,0 +1,257 @@
+"""What the tests of `connect` stand on: real servers in processes, a real bus, a real database."""
+
+import asyncio
+import datetime as dt
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from lineshaft.bus import Bus
+from lineshaft.bus.client import data_stream, decode_block, fact_stream
+from lineshaft.clock import now_us
+from lineshaft.core.facts import Fact
+from lineshaft.records import metadata, open_records
+from lineshaft.rooms.connect.model import SourceState
+from lineshaft.rooms.connect.service import ConnectService
+from lineshaft.rooms.connect.store import SourceStore
+from lineshaft.rooms.plant import SignalStore
+from lineshaft.settings import Connect, Settings
+from tests.support.nats import NatsServer
+
+HERE = Path(__file__).parent
+SITE = "demo"
+
+
+async def until(holds: Callable[[], Any], seconds: float = 10, what: str = "") -> Any:
+    """Wait until it holds (a function, or one that returns an awaitable), or fail."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while True:
+        found = holds()
+        found = await found if asyncio.iscoroutine(found) else found
+        if found:
+            return found
+        if loop.time() > end:
+            raise AssertionError(f"not within {seconds} s: {what or holds}")
+        await asyncio.sleep(0.02)
+
+
+class ServerProcess:
+    """An `opcua_server.py`, with its options."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = {"port": 0, **options}
+        self.port = 0
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> "ServerProcess":
+        self.options["port"] = self.port or self.options["port"]
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, str(HERE / "opcua_server.py"), json.dumps(self.options),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, limit=1 << 20,
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        line = await asyncio.wait_for(self._process.stdout.readline(), 60)
+        self.port = json.loads(line)["port"]
+        return self
+
+    async def stop(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+        self._process = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    async def do(self, what: str, **arguments: Any) -> Any:
+        assert self._process and self._process.stdin and self._process.stdout
+        line = json.dumps({"do": what, **arguments}) + "\n"
+        self._process.stdin.write(line.encode())
+        await self._process.stdin.drain()
+        return json.loads(await asyncio.wait_for(self._process.stdout.readline(), 10))
+
+    @property
+    def endpoint(self) -> str:
+        return f"opc.tcp://127.0.0.1:{self.port}"
+
+
+@pytest.fixture
+async def servers() -> AsyncIterator[Callable[..., Any]]:
+    running: list[ServerProcess] = []
+
+    async def start(**options: Any) -> ServerProcess:
+        server = ServerProcess(**options)
+        running.append(server)
+        return await server.start()
+
+    yield start
+    for server in running:
+        await server.stop()
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[NatsServer]:
+    with NatsServer(tmp_path) as server:
+        yield server
+
+
+class House:
+    """Records, bus and the service `connect`, as the composition root would wire them."""
+
+    def __init__(self, folder: Path, bus: Bus, buffer_samples: int = 2_000_000) -> None:
+        self.folder, self.bus = folder, bus
+        self.engine = open_records(folder / "records.db")
+        metadata.create_all(self.engine)
+        self.directory = SignalStore(self.engine, now_us)
+        self.store = SourceStore(self.engine)
+        self.settings = Settings(connect=Connect(buffer_samples=buffer_samples))
+        self.states: dict[str, Any] = {}
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._stop = asyncio.Event()
+        self.service = ConnectService(
+            bus=self.bus, engine=self.engine, directory=self.directory, settings=self.settings,
+            folder=self.folder,
+        )  # fmt: skip
+        self._task = asyncio.create_task(self.service.run(self._stop))
+        await until(self._answers, 10, "connect answers")
+
+    async def _answers(self) -> bool:
+        try:
+            await self.bus.ask("connect", "apply", {}, 0.2)
+        except Exception:
+            return False
+        return True
+
+    async def stop(self) -> None:
+        self._stop.set()
+        if self._task is not None:
+            await asyncio.wait_for(self._task, 5)
+
+    async def kill(self) -> None:
+        """End the service as a crash would: nothing is sent any more."""
+        for running in self.service._running.values():
+            if running.runner is not None:
+                running.runner._courier.drain = _nothing  # type: ignore[method-assign]
+        await self.stop()
+
+    async def ask(self, verb: str, **body: Any) -> Any:
+        return await self.bus.ask("connect", verb, body, 30)
+
+    async def add(self, endpoint: str, **more: Any) -> str:
+        body = {
+            "name": "Test", "endpoint": endpoint, "prefix": "lineshaft/demo/a/b",
+            "policy": "None", "mode": "None", "user": "", "password": "", "nodes": None, **more,
+        }  # fmt: skip
+        return str((await self.ask("add", **body))["id"])
+
+    def state(self, source: str) -> Any:
+        running = self.service._running.get(source)
+        return running.state if running is not None else SourceState()
+
+    def sid(self, suffix: str) -> int:
+        found = [s for s in self.directory.list() if s.signal.path.endswith("/" + suffix)]
+        assert len(found) == 1, [s.signal.path for s in self.directory.list()]
+        return found[0].signal.sid
+
+    async def samples(self, suffix: str) -> list[tuple[int, Any, int]]:
+        """Return (ts, value, quality) of a signal as the stream holds them, in stream order."""
+        sid, rows = self.sid(suffix), []
+        async for message in self._messages(data_stream(SITE)):
+            batch = decode_block(message.data, message.headers).batch.to_pydict()
+            for index, one in enumerate(batch["sid"]):
+                if one == sid:
+                    ts = int(batch["ts"][index].timestamp() * 1e6 + 0.5)
+                    value = batch["v"][index] if batch["s"][index] is None else batch["s"][index]
+                    rows.append((ts, value, batch["q"][index]))
+        return rows
+
+    async def facts(self, kind: str = "") -> list[Fact]:
+        found = [Fact.from_json(m.data) async for m in self._messages(fact_stream(SITE))]
+        return [fact for fact in found if fact.kind.startswith(kind)]
+
+    async def _messages(self, name: str) -> AsyncIterator[Any]:
+        state = await self.bus.streams.state(name)
+        for seq in range(max(1, state.first), state.last + 1):
+            message = await self.bus.streams.message(name, seq)
+            assert message is not None
+            yield message
+
+
+async def _nothing() -> None:
+    pass
+
+
+@asynccontextmanager
+async def open_house(nats: NatsServer, folder: Path, **options: Any) -> AsyncIterator[House]:
+    bus = await Bus.connect(nats.access, SITE, "test")
+    try:
+        await until(lambda: _made(bus), 10, "streams")
+        house = House(folder, bus, **options)
+        await house.start()
+        try:
+            yield house
+        finally:
+            await house.stop()
+    finally:
+        await bus.close()
+
+
+async def _made(bus: Bus) -> bool:
+    try:
+        await bus.ensure_streams(1_000_000_000)
+    except Exception:
+        return False
+    return True
+
+
+@pytest.fixture
+async def house(nats: NatsServer, tmp_path: Path) -> AsyncIterator[House]:
+    async with open_house(nats, tmp_path) as made:
+        yield made
+
+
+def make_certificate(folder: Path, name: str = "server") -> tuple[Path, Path]:
+    """Make a server's key and certificate; return (certificate, key)."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Test {name}")])
+    now = dt.datetime.now(dt.UTC)
+    cert = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=10))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.UniformResourceIdentifier("urn:test:server")]), False
+        )
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = folder / f"{name}.der", folder / f"{name}.pem"
+    cert_file.write_bytes(cert.public_bytes(serialization.Encoding.DER))
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return cert_file, key_file

@@ -1,0 +1,172 @@
+"""A small OPC UA server to test against, run as its own process.
+
+    python opcua_server.py '{"port": 0, "secured": true, ...}'
+
+Prints one line of JSON when it listens. Takes commands on standard input, one JSON a line, and
+answers each with a line.
+"""
+
+import asyncio
+import json
+import logging
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from asyncua import Server, ua
+from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.server.user_managers import UserManager
+
+URI = "urn:test:plant"
+
+
+class Users(UserManager):
+    def get_user(
+        self, iserver: Any, username: Any = None, password: Any = None, certificate: Any = None
+    ) -> User | None:
+        given = password.decode() if isinstance(password, bytes) else password
+        if (username, given) == ("operator", "correct horse"):
+            return User(role=UserRole.User, name=username)
+        return None
+
+
+class Plant:
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+        self.server = Server(user_manager=Users() if options.get("secured") else None)
+        self.nodes: dict[str, Any] = {}
+        self.clock = timedelta()
+        self.counting = True
+
+    async def start(self) -> None:
+        o, server = self.options, self.server
+        await server.init()
+        server.set_endpoint(f"opc.tcp://127.0.0.1:{o['port']}")
+        server.set_server_name("Test plant")
+        await server.set_application_uri(o.get("uri", "urn:test:server"))
+        if o.get("secured"):
+            server.set_security_policy([ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt])
+            server.set_identity_tokens([ua.UserNameIdentityToken])
+            await server.load_certificate(Path(o["certificate"]))
+            await server.load_private_key(Path(o["key"]))
+        else:
+            server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        for uri in o.get("namespaces_before", []):
+            await server.register_namespace(uri)
+        self.index = await server.register_namespace(URI)
+        await self._build()
+        await server.start()
+
+    async def _build(self) -> None:
+        top = await self.server.nodes.objects.add_folder(self._id("Plant"), f"{self.index}:Plant")
+        machine = await top.add_object(self._id("M"), f"{self.index}:Mixer 1")
+        await self._variable(machine, "Counter", 0, ua.VariantType.Int64)
+        await self._variable(machine, "Temperature", 20.0, ua.VariantType.Double)
+        await self._variable(machine, "Running", True, ua.VariantType.Boolean)
+        await self._variable(machine, "State", "idle", ua.VariantType.String)
+        await self._variable(machine, "Slow", 1.5, ua.VariantType.Float)
+        await self._variable(machine, "Array", [1.0, 2.0], ua.VariantType.Double)
+        analog = self.nodes["Temperature"]
+        eu = ua.EUInformation(
+            "http://www.opcfoundation.org/UA/units/un/cefact", 4408652, ua.LocalizedText("°C")
+        )
+        await analog.add_property(0, "EURange", ua.Range(-10.0, 150.0))
+        await analog.add_property(0, "EngineeringUnits", eu)
+        await analog.add_property(0, "NormalLow", 15.0)
+        await analog.add_property(0, "NormalHigh", 95.0)
+        await analog.set_writable()
+        if self.options.get("cycle"):
+            await machine.add_reference(top, ua.ObjectIds.HasComponent)
+        folder = None
+        for number in range(self.options.get("many", 0)):
+            if number % 100 == 0:
+                name = f"Area {number // 100}"
+                folder = await top.add_object(self._id(name), f"{self.index}:{name}")
+            await self._variable(folder, f"V{number}", float(number), ua.VariantType.Double)
+
+    def _id(self, name: str) -> ua.NodeId:
+        return ua.NodeId(name, self.index)
+
+    async def _variable(self, parent: Any, name: str, value: Any, kind: Any) -> None:
+        node = await parent.add_variable(self._id(name), f"{self.index}:{name}", value, kind)
+        self.nodes[name] = node
+        await self.write(name, value, kind)
+
+    async def write(
+        self, name: str, value: Any, kind: Any = None, status: int = 0, ahead_s: float = 0
+    ) -> None:
+        stamp = datetime.now(UTC) + self.clock + timedelta(seconds=ahead_s)
+        variant = ua.Variant(value, kind) if kind is not None else ua.Variant(value)
+        data = ua.DataValue(variant, ua.StatusCode(status), stamp, stamp)
+        await self.server.iserver.write_attribute_value(self.nodes[name].nodeid, data)
+
+    async def count(self) -> None:
+        """Count every `count_ms`; how far it came outlives a restart in a file."""
+        period = self.options.get("count_ms", 100) / 1000
+        file = Path(self.options["count_file"]) if self.options.get("count_file") else None
+        number = int(file.read_text()) if file and file.exists() else 0
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            due += period
+            await asyncio.sleep(max(0, due - loop.time()))
+            if self.counting:
+                number += 1
+                if file:
+                    file.write_text(str(number))
+                await self.write("Counter", number, ua.VariantType.Int64)
+                self.number = number
+
+    async def churn(self, hz: float) -> None:
+        """Write all of the many nodes, `hz` times a second."""
+        names = [name for name in self.nodes if name.startswith("V")]
+        turn = 0
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            due += 1 / hz
+            turn += 1
+            for name in names:
+                await self.write(name, float(turn), ua.VariantType.Double)
+            await asyncio.sleep(max(0, due - loop.time()))
+
+    async def obey(self, command: dict[str, Any]) -> Any:
+        if command["do"] == "write":
+            kind = ua.VariantType[command["kind"]] if command.get("kind") else None
+            value = command.get("value")
+            value = float(value) if kind in {ua.VariantType.Double, ua.VariantType.Float} else value
+            value = value * command.get("times", 1) if isinstance(value, str) else value
+            await self.write(
+                command["name"], value, kind, command.get("status", 0), command.get("ahead_s", 0)
+            )
+        elif command["do"] == "array":
+            await self.write(command["name"], [1.0, 2.0], ua.VariantType.Double)
+        elif command["do"] == "clock":
+            self.clock = timedelta(seconds=command["seconds"])
+        elif command["do"] == "counting":
+            self.counting = command["on"]
+        elif command["do"] == "number":
+            return self.number
+        return "ok"
+
+
+async def main() -> None:
+    options = json.loads(sys.argv[1])
+    plant = Plant(options)
+    await plant.start()
+    tasks = [asyncio.create_task(plant.count())]
+    if options.get("churn_hz"):
+        tasks.append(asyncio.create_task(plant.churn(options["churn_hz"])))
+    print(json.dumps({"port": plant.server.bserver.port}), flush=True)
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    while line := await reader.readline():
+        print(json.dumps(await plant.obey(json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.CRITICAL)
+    asyncio.run(main())
