@@ -1,0 +1,65 @@
+"""Pictures of every page of the console, in both themes and languages, from the mock server.
+
+Run `npm run mock` in one shell, then `python dev/shots.py OUT [page ...]` with Playwright installed.
+"""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+BASE = "http://127.0.0.1:8401"
+PAGES = {
+    "overview": "#/",
+    "plant": "#/plant/tep",
+    "plant-drawer": "#/plant/tep?v=7",
+    "wo": "#/plant/wo",
+    "machines": "#/plant/press",
+    "machine": "#/plant/tep/reactor",
+    "trends": "#/trends?s=7,8,9,12&last=1h",
+    "trends-day": "#/trends?s=7,20&last=1d",
+    "trends-many": "#/trends?s=1,2,3,4,5,6,7,8,9,10,11,12&last=1h",
+    "trends-empty": "#/trends",
+    "sources": "#/sources",
+    "source": "#/sources/kiln",
+    "add": "#/sources/new",
+}
+ARGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+def settle(page: Page) -> None:
+    page.wait_for_selector("main[data-ready=true]")
+    page.wait_for_function("window.__lineshaft?.draws > 0")
+    page.wait_for_timeout(1600)
+
+
+def main() -> None:
+    out = Path(sys.argv[1])
+    out.mkdir(parents=True, exist_ok=True)
+    names = sys.argv[2:] or list(PAGES)
+    looks = [("light", "en"), ("dark", "en"), ("light", "zh"), ("dark", "zh")]
+    looks = [tuple(n.split("-")) for n in names if n in {"light-en", "dark-en", "light-zh", "dark-zh"}] or looks
+    names = [n for n in names if n in PAGES] or list(PAGES)
+    with sync_playwright() as p:
+        for theme, lang in looks:
+            ctx = p.chromium.launch_persistent_context(
+                tempfile.mkdtemp(), executable_path=shutil.which("chromium"), headless=True, args=ARGS,
+                viewport={"width": 1280, "height": 800}, locale="zh-CN" if lang == "zh" else "en-US",
+                color_scheme=theme, timezone_id="Europe/Berlin")
+            page = ctx.new_page()
+            page.on("console", lambda m: print("console:", m.type, m.text) if m.type in ("error", "warning") else None)
+            page.on("pageerror", lambda e: print("page error:", e))
+            page.goto(f"{BASE}/#/sign-in/abc")
+            settle(page)
+            for name in names:
+                page.goto(f"{BASE}/{PAGES[name]}")
+                settle(page)
+                page.screenshot(path=out / f"{name}-{theme}-{lang}.png")
+            ctx.close()
+
+
+if __name__ == "__main__":
+    main()
