@@ -1,13 +1,15 @@
 """A client for the plants' servers, and the reason why a test of the Eastman plant is skipped."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from asyncua import Client, ua
+from asyncua import Client, Node, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 
+from lineshaft.clock import monotonic_s
 from lineshaft.core.errors import Broken
 from lineshaft.plants.pki import Identity, make_identity
 from lineshaft.plants.process import RunningPlant
@@ -56,3 +58,11 @@ async def connect(
         yield client
     finally:
         await client.disconnect()
+
+
+async def wait_for(found: Node, value: object, seconds: float = 8.0) -> None:
+    """Wait until the node has the value, or fail after so many seconds."""
+    deadline = monotonic_s() + seconds
+    while (seen := await found.read_value()) != value:
+        assert monotonic_s() < deadline, f"{found}: still {seen!r}, not {value!r}"
+        await asyncio.sleep(0.05)

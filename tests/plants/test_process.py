@@ -14,7 +14,7 @@ import pytest
 
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.plants.process import PlantSettings, choose_plant, open_plant
-from tests.plants.conftest import PASSWORD, USER, client_identity, connect, needs_tep
+from tests.plants.conftest import PASSWORD, USER, client_identity, connect, needs_tep, wait_for
 
 _HIDE = """
 import sys
@@ -158,6 +158,31 @@ def test_a_port_in_use_is_said_in_one_sentence(tmp_path: Path) -> None:
     assert out == ""
     assert error.startswith(f"The plant cannot listen on 127.0.0.1:{port}: ")
     assert error.count("\n") == 1
+
+
+@needs_tep
+async def test_the_eastman_plant_is_served_whole(tmp_path: Path) -> None:
+    settings = PlantSettings(
+        folder=tmp_path, user=USER, password=PASSWORD, kind="tep", speed=60, trust_clients="any"
+    )
+    async with open_plant(settings) as running:
+        assert running.kind == "tep"
+        assert len((await running.panel.handle({}))["disturbances"]) == 28
+        async with connect(running, client_identity(tmp_path / "client")) as client:
+            index = await client.get_namespace_index("urn:lineshaft:plant:tep")
+            keys = [signal.key for signal in running.spec.signals]
+            nodes = [client.get_node(f"ns={index};s={key}") for key in keys]
+            answers = await client.read_attributes(nodes)
+            assert all(a.StatusCode is not None and a.StatusCode.is_good() for a in answers)
+            values = {k: a.Value.Value for k, a in zip(keys, answers, strict=True) if a.Value}
+            assert len(values) == 107
+            assert values["reactor/pressure"] == pytest.approx(2705, abs=30)
+            assert values["feed/ac-flow"] == pytest.approx(9348, rel=0.05)  # kscmh times 1,000
+            assert values["plant/state"] == "running"
+            valve = client.get_node(f"ns={index};s=stripper/steam-valve-local")
+            await valve.write_value(40.0)
+            moved = client.get_node(f"ns={index};s=stripper/steam-valve")
+            await wait_for(moved, 40.0)
 
 
 async def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:

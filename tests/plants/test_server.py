@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from lineshaft.clock import monotonic_s
 from lineshaft.plants.pki import Identity
 from lineshaft.plants.process import PlantSettings, RunningPlant, open_plant
 from lineshaft.plants.signals import Role
-from tests.plants.conftest import PASSWORD, USER, client_identity, connect
+from tests.plants.conftest import PASSWORD, USER, client_identity, connect, wait_for
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -52,13 +53,6 @@ async def client(running: RunningPlant, friend: Identity) -> AsyncIterator[Clien
 async def node(client: Client, key: str) -> Node:
     index = await client.get_namespace_index("urn:lineshaft:plant:williams-otto")
     return client.get_node(ua.NodeId(key, index))
-
-
-async def wait_for(found: Node, value: object, seconds: float = 8.0) -> None:
-    deadline = monotonic_s() + seconds
-    while (seen := await found.read_value()) != value:
-        assert monotonic_s() < deadline, f"{found}: still {seen!r}, not {value!r}"
-        await asyncio.sleep(0.05)
 
 
 async def refused(found: Node, value: object, kind: ua.VariantType) -> str:
@@ -193,7 +187,7 @@ async def test_the_tree_names_units_ranges_and_limits(
 
 
 async def index_of(client: Client) -> int:
-    return await client.get_namespace_index("urn:lineshaft:plant:williams-otto")
+    return int(await client.get_namespace_index("urn:lineshaft:plant:williams-otto"))
 
 
 async def test_every_number_has_a_unit_and_every_analog_a_range(
@@ -212,7 +206,7 @@ async def test_every_number_has_a_unit_and_every_analog_a_range(
 async def test_values_of_one_update_share_a_stamp_and_move_on(client: Client) -> None:
     keys = ["reactor/temperature", "reactor/level", "feed/a-flow", "plant/clock"]
     nodes = [await node(client, key) for key in keys]
-    stamps = set()
+    stamps: set[datetime] = set()
     deadline = monotonic_s() + 5
     while len(stamps) < 3:
         assert monotonic_s() < deadline
@@ -226,7 +220,7 @@ async def test_values_of_one_update_share_a_stamp_and_move_on(client: Client) ->
 
 class Seen:
     def __init__(self) -> None:
-        self.values: list[tuple[int, object]] = []
+        self.values: list[tuple[int, datetime]] = []
 
     def datachange_notification(self, found: Node, value: int, data: object) -> None:
         self.values.append((value, data.monitored_item.Value.SourceTimestamp))  # type: ignore[attr-defined]

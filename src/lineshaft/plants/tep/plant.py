@@ -109,13 +109,17 @@ class TepPlant:
         derivatives = kernel.derivatives
         n = max(1, round(hours / _RK_H))
         h, t, y = hours / n, self._time, self._state
-        for _ in range(n):
-            k1 = derivatives(t, y)
-            k2 = derivatives(t + h / 2, y + (h / 2) * k1)
-            k3 = derivatives(t + h / 2, y + (h / 2) * k2)
-            k4 = derivatives(t + h, y + h * k3)
-            y = y + (h / 6) * (k1 + 2 * (k2 + k3) + k4)
-            t += h
+        try:
+            for _ in range(n):
+                k1 = derivatives(t, y)
+                k2 = derivatives(t + h / 2, y + (h / 2) * k1)
+                k3 = derivatives(t + h / 2, y + (h / 2) * k2)
+                k4 = derivatives(t + h, y + h * k3)
+                y = y + (h / 6) * (k1 + 2 * (k2 + k3) + k4)
+                t += h
+        except RuntimeError:  # the kernel refuses a state that no plant can be in
+            self._trip = "The model left its range"
+            return
         self._state, self._time = y, t
         kernel.state, kernel.time = y, t
         self._outputs = kernel.outputs(t, y)

@@ -153,7 +153,7 @@ class WilliamsOttoPlant:
 
     def _flows(self) -> Inputs:
         share_a = 0.75 if 5 in self._on else 1.0
-        out = _FULL_FLOW["out"] * self._stuck / 100 * math.sqrt(self._level / 100)
+        out = _FULL_FLOW["out"] * self._stuck / 100 * math.sqrt(max(0.0, self._level) / 100)
         hot = 1.0 if 9 in self._on else self._loops["t"].out / 100
         return Inputs(
             feed_a=share_a * _FULL_FLOW["a"] * self._loops["a"].out / 100,
