@@ -3,17 +3,18 @@
 Rules of reading: a follower starts after a sequence number that *it* remembers, never from an
 acknowledgement; numbers are consecutive; a skipped number is read again by number, and what is
 really gone is handed on as `Gone`, never left out in silence. Every attempt uses a new consumer
-without acknowledgements, so nothing of an earlier attempt can come back.
+without acknowledgements, so nothing of an earlier attempt can come back, and begins with a look
+whether the stream still holds the message that was handed out last.
 """
 
 import asyncio
 import base64
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
 
 import nats
 from nats.aio.client import Client
@@ -22,13 +23,25 @@ from nats.aio.subscription import Subscription
 
 from lineshaft.core.errors import Broken
 
-__all__ = ["DUPLICATE_WINDOW_S", "Gone", "Message", "StreamState", "Streams"]
+__all__ = ["DUPLICATE_WINDOW_S", "Away", "Gone", "Message", "StreamState", "Streams"]
 
 DUPLICATE_WINDOW_S: Final = 600
 _BATCH: Final = 256
 _BYTES: Final = 16 * 1024 * 1024
-_IDLE_S: Final = 5.0
+_IDLE_S: Final = 2.0
+_RETRY_S: Final = 0.05
+_Answer = TypeVar("_Answer")
+_SIZE: Final = "MaxBytes"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_SUCH_MESSAGE, _NO_SUCH_STREAM, _NAME_IN_USE = 10037, 10059, 10058
+
+
+class Away(Broken):
+    """The bus does not answer at this moment; it is repeated until it does, or told."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__(f"the bus does not answer {verb}", hint="It may be starting again; wait",
+                         code="bus.away")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +62,24 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """Messages `first … last` (inclusive) that the stream does not hold any more."""
+    """Messages `first … last` (inclusive) that the stream does not hold any more; `at` (µs UTC) is
+    when the message after them was stored, which is the same for everybody who finds the hole."""
 
     first: int
     last: int
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """`token` names this very stream: a recreated stream of the same name has another."""
+    """`token` names this very stream: a recreated stream of the same name has another. `at` is when
+    its first message was stored (the last ever, where it holds none), µs UTC."""
 
     token: str
     first: int
     last: int
     bytes: int
+    at: int = 0
 
 
 class Streams:
@@ -91,10 +108,13 @@ class Streams:
         return await self.state(name)
 
     async def state(self, name: str) -> StreamState:
-        """Return what the stream holds; Broken where there is none."""
+        """Return what the stream holds; Broken where there is none, Away where nobody answers."""
         info = await self._call(f"STREAM.INFO.{name}", {})
         state = info["state"]
-        return StreamState(info["created"], state["first_seq"], state["last_seq"], state["bytes"])
+        at = max(_microseconds(state["first_ts"]), 0) or max(_microseconds(state["last_ts"]), 0)
+        return StreamState(
+            info["created"], state["first_seq"], state["last_seq"], state["bytes"], at
+        )
 
     async def message(self, name: str, seq: int) -> Message | None:
         """Return one message by number, or None where it is not held."""
@@ -108,51 +128,69 @@ class Streams:
         """Forget all messages numbered below `before`."""
         await self._call(f"STREAM.PURGE.{name}", {"seq": before})
 
-    async def follow(self, name: str, after: int) -> AsyncGenerator[Message | Gone, None]:
+    async def patiently(self, call: Callable[..., Awaitable[_Answer]], *arguments: Any) -> _Answer:
+        """Return the answer of one of the calls above, repeated while the server is away."""
+        while True:
+            try:
+                return await call(*arguments)
+            except Away:
+                await asyncio.sleep(_RETRY_S)
+
+    async def follow(
+        self, name: str, after: int, known: str = ""
+    ) -> AsyncGenerator[Message | Gone, None]:
         """Hand out every message with a number above `after`, in order, for ever.
 
-        Outlives restarts of the server; ends only by cancellation. Raises Broken where the stream
-        was replaced by another of this name or rolled back: its reader must then look again.
+        `known` is the id of message `after`, where the caller has it. Outlives restarts of the
+        server; ends only by cancellation. Raises Broken `bus.rolled_back` where the stream was
+        replaced by another of this name or rolled back: its reader must then look again.
         """
         expected = after + 1
         token = ""
         while True:
-            state = await self._patiently(self.state, name)
+            state = await self.patiently(self.state, name)
             if token and state.token != token:
                 raise Broken(f"the stream {name} is another one now", code="bus.rolled_back")
             token = state.token
-            if state.last < expected - 1:
-                raise Broken(
-                    f"the stream {name} ends at {state.last}, before {expected - 1}",
-                    code="bus.rolled_back",
-                )
-            if state.first > expected and state.last >= expected:
-                yield Gone(expected, state.first - 1)
-                expected = state.first
+            if not await self.patiently(self.holds, name, state, expected - 1, known):
+                raise Broken(f"the stream {name} was rolled back before {expected}",
+                             code="bus.rolled_back")  # fmt: skip
+            if state.first > expected:
+                yield Gone(expected, state.first - 1, state.at)
+                expected, known = state.first, ""
             try:
                 async for message in self._consume(name, expected):
                     if message.seq > expected:
-                        async for item in self._reread(name, expected, message.seq):
+                        async for item in self._reread(name, expected, message):
                             yield item
                     yield message
-                    expected = message.seq + 1
+                    expected, known = message.seq + 1, message.id
             except _LOST:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(_RETRY_S)
+
+    async def holds(self, name: str, state: StreamState, seq: int, known: str) -> bool:
+        """Return whether message `seq` of the stream is the one that was called `known` (any where
+        that is empty). A message that was purged cannot speak against it."""
+        if seq == 0 or state.last < seq:
+            return seq == 0
+        message = await self.message(name, seq) if known else None
+        return message is None or message.id == known
 
     async def _reread(
-        self, name: str, first: int, end: int
+        self, name: str, first: int, after: Message
     ) -> AsyncGenerator[Message | Gone, None]:
-        for seq in range(first, end):
-            message = await self._patiently(self.message, name, seq)
-            yield message or Gone(seq, seq)
-
-    async def _patiently(self, call: Any, *arguments: Any) -> Any:
-        """Repeat a call while the server is away."""
-        while True:
-            try:
-                return await call(*arguments)
-            except _LOST:
-                await asyncio.sleep(0.05)
+        """Hand out what lies between `first` and the message `after` the skip."""
+        gone = first
+        for seq in range(first, after.seq):
+            message = await self.patiently(self.message, name, seq)
+            if message is None:
+                continue
+            if seq > gone:
+                yield Gone(gone, seq - 1, message.at)
+            yield message
+            gone = seq + 1
+        if gone < after.seq:
+            yield Gone(gone, after.seq - 1, after.at)
 
     async def _consume(self, name: str, first: int) -> AsyncGenerator[Message, None]:
         inbox = self._client.new_inbox()
@@ -196,10 +234,10 @@ class Streams:
             if status is None:
                 left -= 1
                 yield _stored(message)
-            elif status == "409" and "Deleted" in (message.headers or {}).get("Description", ""):
+            elif status in {"404", "408"} or _SIZE in message.headers.get("Description", ""):
+                left = 0  # the request ended: by time or by bytes
+            elif status != "100":  # the consumer is no more: 409 deleted, 503 nobody listens
                 return
-            elif status != "100":  # the request ended: by count, by bytes or by time
-                left = 0
 
     async def _get(self, name: str, request: dict[str, Any]) -> Message | None:
         try:
@@ -210,11 +248,15 @@ class Streams:
             raise
         headers = _parse_headers(base64.b64decode(found.get("hdrs", "")))
         data = base64.b64decode(found.get("data", ""))
-        at = int(datetime.fromisoformat(found["time"]).timestamp() * 1e6)
+        at = _microseconds(found["time"])
         return Message(found["seq"], at, found["subject"], headers, data)
 
     async def _call(self, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        reply = await self._client.request(f"$JS.API.{verb}", json.dumps(body).encode(), timeout=5)
+        asked = json.dumps(body).encode()
+        try:
+            reply = await self._client.request(f"$JS.API.{verb}", asked, timeout=5)
+        except _LOST as lost:
+            raise Away(verb) from lost
         answer: dict[str, Any] = json.loads(reply.data)
         if "error" in answer:
             error = answer["error"]
@@ -225,7 +267,7 @@ class Streams:
         return answer
 
 
-_LOST = (nats.errors.Error, TimeoutError, asyncio.TimeoutError, ConnectionError)
+_LOST = (Away, nats.errors.Error, TimeoutError, ConnectionError)
 
 
 def _stored(message: Msg) -> Message:
@@ -234,6 +276,12 @@ def _stored(message: Msg) -> Message:
     first = 5 if len(tokens) == 9 else 7
     seq, at = int(tokens[first]), int(tokens[first + 2]) // 1000
     return Message(seq, at, message.subject, message.headers or {}, message.data)
+
+
+def _microseconds(time: str) -> int:
+    """Return an RFC 3339 time as µs since 1970, cut as `_stored` cuts; exact, without floats."""
+    whole = datetime.fromisoformat(time) - _EPOCH
+    return (whole.days * 86_400 + whole.seconds) * 1_000_000 + whole.microseconds
 
 
 def _parse_headers(raw: bytes) -> dict[str, str]:
