@@ -71,10 +71,21 @@ class Ground:
         self._key = folder / "keys" / "platform.key"
 
     def get(self, path: str) -> Any:
-        """Return the JSON of an API operation."""
+        """Return the JSON of a reading operation."""
+        return self._call(path, None)
+
+    def post(self, path: str, body: Any) -> Any:
+        """Return the JSON of a changing operation."""
+        return self._call(path, json.dumps(body).encode())
+
+    def _call(self, path: str, body: bytes | None) -> Any:
         request = urllib.request.Request(
             f"{self.address}/api/v1/{path}",
-            headers={"Authorization": f"Bearer {self._key.read_text().strip()}"},
+            data=body,
+            headers={
+                "Authorization": f"Bearer {self._key.read_text().strip()}",
+                "Content-Type": "application/json",
+            },
         )
         with urllib.request.urlopen(request, timeout=60) as response:
             return json.loads(response.read())

@@ -13,12 +13,15 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lineshaft.bus import Bus, BusAccess
 from lineshaft.core.signals import Signal
-from lineshaft.plan import DemoPlant, Plan
+from lineshaft.plan import PLANT_USER, DemoPlant, Plan
 from lineshaft.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 __all__ = ["main"]
 
@@ -44,20 +47,60 @@ async def run_history(ground: Ground, stop: asyncio.Event) -> None:
 
 async def run_connect(ground: Ground, stop: asyncio.Event) -> None:
     """Bring machines in."""
+    from lineshaft.bus.client import data_stream
     from lineshaft.clock import now_us
     from lineshaft.records import open_records
     from lineshaft.rooms.connect.service import ConnectService
+    from lineshaft.rooms.history.stamps import LastStamps
     from lineshaft.rooms.plant.store import SignalStore
 
     engine = open_records(ground.folder / "records.sqlite")
+    newest = LastStamps(engine, data_stream(ground.bus.site))
+    directory = SignalStore(engine, now_us)
     service = ConnectService(
         bus=ground.bus,
         engine=engine,
-        directory=SignalStore(engine, now_us),
-        settings=ground.settings.connect,
+        directory=directory,
+        settings=ground.settings,
         folder=ground.folder,
+        last_stamps=lambda source: newest.of_signals([s.sid for s in directory.of_source(source)]),
     )
-    await service.run(stop)
+    adding = asyncio.ensure_future(_add_demo(ground, engine, service.apply))
+    try:
+        await service.run(stop)
+    finally:
+        adding.cancel()
+
+
+async def _add_demo(ground: Ground, engine: "Engine", apply: Callable[[], None]) -> None:
+    """Add the demo's plant as a source as soon as it has come up."""
+    from lineshaft.clock import now_us
+    from lineshaft.rooms.connect.demo import ensure_demo_source
+    from lineshaft.rooms.connect.store import SourceStore
+
+    plant = None
+    while ground.plan.demo and plant is None:
+        plant = DemoPlant.read(ground.folder)
+        await asyncio.sleep(0.05)
+    if plant is None:
+        return
+    names = {"tep": "Tennessee Eastman Process", "williams-otto": "Williams-Otto reactor"}
+    certificate = await asyncio.to_thread(Path(plant.certificate).read_bytes)
+    await asyncio.to_thread(
+        ensure_demo_source,
+        SourceStore(engine),
+        ground.folder,
+        endpoint=plant.endpoint,
+        user=PLANT_USER,
+        password=(ground.folder / "secrets" / "plant").read_text(),
+        certificate=certificate,
+        now_us=now_us(),
+        view=plant.kind,
+        name=names.get(plant.kind, plant.kind),
+        prefix=f"{ground.settings.platform.enterprise}/{ground.settings.platform.site}"
+        f"/chem/{'tep' if plant.kind == 'tep' else 'wo'}",
+    )
+    apply()
 
 
 async def run_plant(ground: Ground, stop: asyncio.Event) -> None:
@@ -66,7 +109,8 @@ async def run_plant(ground: Ground, stop: asyncio.Event) -> None:
 
     async with open_plant(ground.plan.plant_settings()) as running:
         await ground.bus.serve("plant", "panel", running.panel.handle)
-        DemoPlant(running.endpoint, running.kind, running.notice).write(ground.folder)
+        certificate = str(running.certificate)
+        DemoPlant(running.endpoint, running.kind, running.notice, certificate).write(ground.folder)
         await stop.wait()
 
 
@@ -158,6 +202,27 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], Any]:
     return build_api(routers), background, sessions
 
 
+def describe_api() -> dict[str, Any]:
+    """Return the OpenAPI description: the one from which the console's types and the docs come."""
+    from lineshaft.rooms.connect.routes import router as connect_router
+    from lineshaft.rooms.history.routes import router as history_router
+    from lineshaft.rooms.plant.routes import router as plant_router
+    from lineshaft.web import system
+    from lineshaft.web.doors import build_api
+
+    nobody: Any = None  # a description asks no room anything
+    routers = [
+        system.session_router(nobody),
+        system.system_router(nobody),
+        system.live_router(nobody),
+        system.panel_router(nobody),
+        plant_router(nobody),
+        connect_router(nobody, nobody),
+        history_router(nobody, nobody),
+    ]
+    return build_api(routers).openapi()
+
+
 class _Panel:
     """The PlantPanel of a plant in another process."""
 
@@ -177,6 +242,19 @@ _ENTRIES: dict[str, Callable[[Ground, asyncio.Event], Awaitable[None]]] = {
 }
 
 
+def prepare(folder: Path) -> None:
+    """Make what a data folder needs before the first process: the tables and our certificate,
+    which the demo's plant trusts from the beginning."""
+    from lineshaft.clock import now_us
+    from lineshaft.private import write_private
+    from lineshaft.records.migrate import migrate
+    from lineshaft.rooms.connect.protocols.opcua.pki import Pki
+
+    migrate(folder / "records.sqlite")
+    own = Pki(folder, now_us()).own()
+    write_private(folder / "plant" / "pki" / "trusted" / "platform.der", own.der)
+
+
 async def _run(name: str, folder: Path) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -194,14 +272,20 @@ async def _run(name: str, folder: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one process: `python -m lineshaft.app NAME DATA_FOLDER`."""
+    """Run one process, or `prepare`: `python -m lineshaft.app NAME DATA_FOLDER`."""
     import uvloop
 
     name, folder = sys.argv[1:3] if arguments is None else arguments
+    if name == "prepare":
+        prepare(Path(folder))
+        return
     logging.basicConfig(
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("lineshaft").setLevel(logging.INFO)
+    # The library prints a traceback for every refused request and lost link; we tell these as
+    # Facts and source states.
+    logging.getLogger("asyncua").setLevel(logging.CRITICAL)
     uvloop.run(_run(name, Path(folder)))
 
 

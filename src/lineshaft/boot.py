@@ -12,7 +12,6 @@ import secrets
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,8 +58,8 @@ def boot(
         _check_disk(folder)
         _make_secret(folder / "keys" / "platform.key")
         if not is_current(folder / "records.sqlite"):
-            say("making the database")
-            _migrate(folder)
+            say("making the database and our certificate")
+            _prepare(folder)
         (folder / "run" / "plant.json").unlink(missing_ok=True)
         wanted = demo and settings.plant.kind != "none"
         port = _plant_port(settings) if wanted else 0
@@ -146,14 +145,14 @@ def _make_secret(path: Path) -> None:
         write_private(path, secrets.token_urlsafe(32))
 
 
-def _migrate(folder: Path) -> None:
-    """Migrate in a process of its own, so that the supervisor stays small."""
-    command = [sys.executable, "-m", "lineshaft.records.migrate", str(folder / "records.sqlite")]
+def _prepare(folder: Path) -> None:
+    """Prepare the folder in a process of its own, so that the supervisor stays small."""
+    command = python_command("prepare", folder)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise Broken(
-            f"the database in {folder} cannot be brought up to date: {last}",
+            f"the data folder {folder} cannot be prepared: {last}",
             hint="Nothing was changed; keep a copy of the folder and report this",
             code="records.migrate",
             retryable=False,

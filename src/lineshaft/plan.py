@@ -65,6 +65,7 @@ class DemoPlant:
     endpoint: str
     kind: str
     notice: str
+    certificate: str
 
     def write(self, folder: Path) -> None:
         """Tell the other processes."""

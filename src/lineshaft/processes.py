@@ -92,7 +92,7 @@ class _Child:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for the supervisor, which ends the rest in order
+                start_new_session=True,  # Ctrl-C is for the supervisor alone
                 preexec_fn=_die_with_parent,
             )
         self._show("running", self._process.pid)

@@ -4,12 +4,9 @@ Looking whether that is needed costs a glance; Alembic is loaded only when it is
 """
 
 import sqlite3
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Final
-
-from lineshaft.records.database import metadata, open_records
 
 __all__ = ["HEAD", "is_current", "migrate"]
 
@@ -35,6 +32,8 @@ def migrate(where: Path | str) -> None:
     from alembic import command
     from alembic.config import Config
 
+    from lineshaft.records.database import metadata, open_records
+
     engine = open_records(where)
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
@@ -43,7 +42,3 @@ def migrate(where: Path | str) -> None:
         config.attributes["metadata"] = metadata
         command.upgrade(config, "head")
     engine.dispose()
-
-
-if __name__ == "__main__":
-    migrate(Path(sys.argv[1]))

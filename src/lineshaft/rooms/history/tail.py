@@ -6,14 +6,14 @@ catalogue's position are dropped.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import Engine
 
-from lineshaft.bus import Bus, Message
+from lineshaft.bus import Bus, Gone, Message
 from lineshaft.bus.client import data_stream, decode_block
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.core.samples import SampleBlock
@@ -25,32 +25,32 @@ from lineshaft.rooms.history.store import Catalogue
 __all__ = ["Tail", "TailBlock"]
 
 _PRUNE_S = 1.0
+_RETRY_S = 0.05
 
 
-@dataclass(frozen=True, slots=True)
 class TailBlock:
     """A block that is not in a file yet, with its full sequence number."""
 
-    seq: int
-    block: SampleBlock
+    __slots__ = ("_sid", "_ts", "block", "seq")
+
+    def __init__(self, seq: int, block: SampleBlock) -> None:
+        self.seq = seq
+        self.block = block
+        self._sid, self._ts = block.sid, block.ts
 
     def rows(self, sids: Sequence[int], start: int, end: int) -> Rows | None:
-        """Return the rows of these signals in [start, end), or None."""
-        sid, ts = self.block.sid, self.block.ts
-        spans = []
+        """Return the rows of these signals (ascending) in [start, end), or None."""
+        cuts = []
         for wanted in sids:
-            first, last = np.searchsorted(sid, (wanted, wanted + 1))
+            first, last = self._sid.searchsorted((wanted, wanted + 1)).tolist()
             if first < last:
-                first, last = first + np.searchsorted(ts[first:last], (start, end))
+                inner = self._ts[first:last].searchsorted((start, end)).tolist()
+                first, last = first + inner[0], first + inner[1]
             if first < last:
-                spans.append((int(first), int(last)))
-        if not spans:
-            return None
-        cuts = [
-            SampleBlock(self.block.batch.slice(i, j - i), self.block.origin, self.block.arrival)
-            for i, j in spans
-        ]
-        return gather([(self.seq, cut) for cut in cuts])
+                batch = self.block.batch.slice(first, last - first)
+                cut = SampleBlock(batch, self.block.origin, self.block.arrival)
+                cuts.append((self.seq, cut))
+        return gather(cuts) if cuts else None
 
 
 class Tail:
@@ -63,6 +63,7 @@ class Tail:
         self._heard = heard
         self._blocks: list[TailBlock] = []
         self._row: StreamRow | None = None
+        self._lock = threading.Lock()
         self.last = LastValues()
         self.newest = 0
         self.samples = 0
@@ -83,12 +84,18 @@ class Tail:
         """Return the blocks held now; the list is the caller's own."""
         return list(self._blocks)
 
+    def newest_rows(self, sids: Sequence[int]) -> Rows:
+        """Return the newest row of each signal that has any, by sid; callable in any thread."""
+        wanted = np.unique(np.array(sids, np.int32))
+        with self._lock:
+            return self.last.of(wanted)
+
     async def run(self) -> None:
         """Follow for ever, starting again where the stream or its epoch changes."""
         while True:
             row = await self._load()
             if row is None:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(_RETRY_S)
                 continue
             pruner = asyncio.ensure_future(self._prune(row.last.epoch))
             follower = asyncio.ensure_future(self._follow(row))
@@ -99,23 +106,24 @@ class Tail:
                 follower.cancel()
                 outcomes = await asyncio.gather(pruner, follower, return_exceptions=True)
             for outcome in outcomes:
-                rolled = isinstance(outcome, Broken) and outcome.code == "bus.rolled_back"
-                if isinstance(outcome, Exception) and not rolled:
+                heals = isinstance(outcome, Broken) and outcome.retryable
+                if isinstance(outcome, Exception) and not heals:
                     raise outcome
+            await asyncio.sleep(_RETRY_S)
 
     async def _load(self) -> StreamRow | None:
         """Start from the catalogue, once its writer knows the stream that is there now."""
         row, chunks = await asyncio.to_thread(self._catalogue.last_chunks)
         try:
             state = await self._bus.streams.state(self._stream)
-        except (Broken, TimeoutError):
+        except Broken:
             return None
         if row is None or row.token != state.token:
             return None
-        self.last = LastValues()
+        last = LastValues()
         for content in chunks.values():
-            self.last.update_rows(Rows.from_bytes(content))
-        self._blocks, self._row = [], row
+            last.update_rows(Rows.from_bytes(content))
+        self.last, self._blocks, self._row = last, [], row
         self.newest = self.stored
         return row
 
@@ -123,20 +131,32 @@ class Tail:
         state = await self._bus.streams.state(self._stream)
         if row.last.position >= state.last:
             self.ready.set()
-        async with aclosing(self._bus.streams.follow(self._stream, row.last.position)) as items:
+        start = row.last
+        items = self._bus.streams.follow(self._stream, start.position, start.message_id)
+        async with aclosing(items):
             async for item in items:
                 if isinstance(item, Message):
-                    self._take(full_seq(row.last.epoch, item.seq), item)
-                    if item.seq >= state.last:
-                        self.ready.set()
+                    self._take(full_seq(start.epoch, item.seq), item)
+                elif await self._was_stored(item):
+                    return  # we fell behind the purge: the newest values are in the catalogue
+                else:
+                    self.newest = full_seq(start.epoch, item.last)
+                if split_seq(self.newest)[1] >= state.last:
+                    self.ready.set()
+
+    async def _was_stored(self, gone: Gone) -> bool:
+        row = await asyncio.to_thread(self._catalogue.row)
+        return row is not None and row.last.position >= gone.last
 
     def _take(self, seq: int, item: Message) -> None:
         try:
             block = decode_block(item.data, item.headers)
         except Refused:
+            self.newest = seq
             return  # the writer puts it aside and tells
         self._blocks.append(TailBlock(seq, block))
-        self.last.update(block, seq)
+        with self._lock:
+            self.last.update(block, seq)
         self.newest = seq
         self.samples += len(block)
         self._heard(seq)

@@ -139,6 +139,8 @@ def upgrade() -> None:
         sa.Column("view", sa.String(length=40), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=False),
         sa.Column("all_nodes", sa.Boolean(), nullable=False),
+        sa.Column("speed", sa.String(length=300), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sources")),
     )
     op.create_table(

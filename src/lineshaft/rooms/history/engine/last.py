@@ -29,6 +29,15 @@ class _Chunk:
         self.seq = np.zeros(CHUNK, np.int64)
         self.text: dict[int, str] = {}
 
+    def put_texts(self, sid: Column, rows: Column, texts: list[str | None] | None) -> None:
+        """Keep the texts of these rows; a row without one clears its signal's."""
+        for row in rows.tolist():
+            position, text = int(sid[row]) & (CHUNK - 1), None if texts is None else texts[row]
+            if text is None:
+                self.text.pop(position, None)
+            else:
+                self.text[position] = text
+
 
 class LastValues:
     """Newest sample by signal. Not thread-safe: one owner updates and reads it."""
@@ -46,14 +55,16 @@ class LastValues:
 
     def update(self, block: SampleBlock, seq: int) -> None:
         """Take in a block: per signal its newest row, where that is newer than what is known."""
-        sid = block.sid
-        ends = np.flatnonzero(np.append(sid[1:] != sid[:-1], True))
+        sid, ts = block.sid, block.ts
         v = block.batch.column(2).to_numpy(zero_copy_only=False)
         q = block.batch.column(4).to_numpy()
         s = block.batch.column(3)
-        texts = None if s.null_count == len(s) else s.take(pa.array(ends)).to_pylist()
-        seqs = np.full(len(ends), seq, np.int64)
-        self._put(sid[ends], block.ts[ends], v[ends], q[ends], seqs, texts)
+        last_of_signal = sid[1:] != sid[:-1]
+        if not last_of_signal.all():
+            ends = np.append(np.flatnonzero(last_of_signal), len(sid) - 1)
+            sid, ts, v, q, s = sid[ends], ts[ends], v[ends], q[ends], s.take(pa.array(ends))
+        texts = None if s.null_count == len(s) else s.to_pylist()
+        self._put(sid, ts, v, q, np.full(len(sid), seq, np.int64), texts)
 
     def update_rows(self, rows: Rows) -> None:
         """Take in rows sorted by sid and stamp."""
@@ -69,19 +80,20 @@ class LastValues:
         texts: list[str | None] | None,
     ) -> None:  # fmt: skip
         for number, first, end in _spans(sid):
-            chunk = self._chunks.setdefault(number, _Chunk())
-            at = sid[first:end] & (CHUNK - 1)
-            newer = ts[first:end] >= chunk.ts[at]
-            at, where = at[newer], np.flatnonzero(newer) + first
-            chunk.ts[at], chunk.v[at] = ts[where], v[where]
-            chunk.q[at], chunk.seq[at] = q[where], seq[where]
+            chunk = self._chunks.get(number) or self._chunks.setdefault(number, _Chunk())
+            at = _places(sid[first:end])
+            span = slice(first, end)
+            newer = ts[span] >= chunk.ts[at]
+            if newer.all():
+                chunk.ts[at], chunk.v[at] = ts[span], v[span]
+                chunk.q[at], chunk.seq[at] = q[span], seq[span]
+            else:
+                some, where = (sid[span] & (CHUNK - 1))[newer], np.flatnonzero(newer) + first
+                chunk.ts[some], chunk.v[some] = ts[where], v[where]
+                chunk.q[some], chunk.seq[some] = q[where], seq[where]
             if texts is not None or chunk.text:
-                for position, row in zip(at.tolist(), where.tolist(), strict=True):
-                    text = None if texts is None else texts[row]
-                    if text is None:
-                        chunk.text.pop(position, None)
-                    else:
-                        chunk.text[position] = text
+                rows = np.flatnonzero(newer) + first
+                chunk.put_texts(sid, rows, texts)
 
     def of(self, sid: Column) -> Rows:
         """Return the newest rows of the signals that have any; `sid` ascending, shape `(n,)`."""
@@ -124,6 +136,14 @@ class LastValues:
             fresh.q, fresh.seq = chunk.q.copy(), chunk.seq.copy()
             fresh.text = dict(chunk.text)
         return twin
+
+
+def _places(sid: Column) -> Column | slice:
+    """Return where ascending ids of one chunk stand: a slice where they are consecutive."""
+    first, last = int(sid[0]), int(sid[-1])
+    if last - first + 1 == len(sid):
+        return slice(first & (CHUNK - 1), (last & (CHUNK - 1)) + 1)
+    return sid & (CHUNK - 1)
 
 
 def _spans(sid: Column) -> Iterator[tuple[int, int, int]]:

@@ -1,0 +1,192 @@
+"""The doors of history: last values, raw ranges, trends, Facts."""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from lineshaft.clock import now_us
+from lineshaft.core.errors import Refused
+from lineshaft.core.signals import Signal
+from lineshaft.rooms.history.formats import as_arrow, as_columns, as_csv, dump
+from lineshaft.rooms.history.service import HistoryService
+
+__all__ = ["router"]
+
+_MAX_SIGNALS = 10_000
+_MAX_JSON_ROWS = 1_000_000
+
+
+class Format(StrEnum):
+    """How raw rows are handed out."""
+
+    JSON = "json"
+    ARROW = "arrow"
+    CSV = "csv"
+
+
+class SampleColumns(BaseModel):
+    """Samples as columns of one length."""
+
+    sid: list[int] = Field(description="signal id")
+    ts: list[int] = Field(description="stamp, µs since 1970 UTC")
+    v: list[float | None] = Field(description="value in the signal's unit; null where bad or text")
+    s: list[str | None] = Field(description="text value of a string signal")
+    q: list[int] = Field(description="quality: 0 good, 256+reason uncertain, 512+reason bad")
+    seq: list[int] = Field(description="number under which the sample was accepted")
+
+
+class TrendSeries(BaseModel):
+    """The points of one signal; the first may lie before `from`: the value that held then."""
+
+    sid: int
+    ts: list[int]
+    v: list[float | None]
+    q: list[int]
+
+
+class TrendGap(BaseModel):
+    """A time in which a source could not deliver, as it declared."""
+
+    model_config = {"populate_by_name": True}
+
+    source: str
+    start: int = Field(alias="from")
+    to: int
+    cause: str
+
+
+class Trend(BaseModel):
+    """What draws some signals over a time range."""
+
+    model_config = {"populate_by_name": True}
+
+    start: int = Field(alias="from")
+    to: int
+    series: list[TrendSeries]
+    gaps: list[TrendGap]
+
+
+class Extent(BaseModel):
+    """First and last stamp, null where there is no sample."""
+
+    first: int | None
+    last: int | None
+
+
+class FactBody(BaseModel):
+    """Something that happened."""
+
+    id: str
+    kind: str
+    at: int
+    subject: str
+    body: dict[str, Any]
+    cause: str | None
+
+
+class FactList(BaseModel):
+    """Facts, newest first."""
+
+    facts: list[FactBody]
+
+
+Sids = Annotated[str, Query(description="signal ids, separated by commas", max_length=100_000)]
+From = Annotated[int | None, Query(alias="from", ge=0, description="first stamp, µs")]
+To = Annotated[int | None, Query(ge=0, description="stamp after the last, µs; default: now")]
+
+
+def parse_sids(text: str) -> list[int]:
+    """Return the signal ids in a query, or raise Refused."""
+    try:
+        sids = [int(part) for part in text.split(",") if part]
+    except ValueError:
+        sids = []
+    if not 0 < len(sids) <= _MAX_SIGNALS or not all(0 < sid < 2**31 for sid in sids):
+        raise Refused(
+            f"'{text[:80]}' is no list of signal ids",
+            hint=f"Write sid=1,2,3 with up to {_MAX_SIGNALS} ids",
+            code="query.sid",
+        )
+    return list(dict.fromkeys(sids))
+
+
+def router(history: HistoryService, signals: Callable[[], Sequence[Signal]]) -> APIRouter:
+    """Return the operations of this room; `signals` gives what there is now."""
+    api = APIRouter(tags=["history"])
+
+    @api.get("/last", summary="Newest sample of signals", response_model=SampleColumns)
+    async def last(sid: Sids) -> Response:
+        return _json(as_columns(history.last(parse_sids(sid))))
+
+    @api.get("/raw", summary="Samples of a time range", response_model=SampleColumns)
+    async def raw(
+        sid: Sids,
+        start: From = None,
+        to: To = None,
+        format: Format = Format.JSON,
+        limit: Annotated[int, Query(ge=1, le=20_000_000)] = 20_000_000,
+    ) -> Response:
+        begin, end = _range(start, to)
+        most = min(limit, _MAX_JSON_ROWS) if format == Format.JSON else limit
+        rows = await history.raw(parse_sids(sid), begin, end, most)
+        if format == Format.ARROW:
+            return Response(as_arrow(rows), media_type="application/vnd.apache.arrow.stream")
+        if format == Format.CSV:
+            known = {signal.sid: signal for signal in signals()}
+            named = {"Content-Disposition": 'attachment; filename="lineshaft.csv"'}
+            return Response(as_csv(rows, known), media_type="text/csv", headers=named)
+        return _json(as_columns(rows))
+
+    @api.get("/trend", summary="Points that draw signals in a width", response_model=Trend)
+    async def trend(
+        sid: Sids,
+        start: From = None,
+        to: To = None,
+        px: Annotated[int, Query(ge=1, le=20_000, description="width in pixels")] = 1000,
+    ) -> Response:
+        begin, end = _range(start, to)
+        sources = {signal.sid: signal.source for signal in signals()}
+        series, gaps = await history.trend(parse_sids(sid), begin, end, px, sources)
+        drawn = [{"sid": one.sid, "ts": one.ts, "v": one.v, "q": one.q} for one in series]
+        holes = [{"source": g.source, "from": g.start, "to": g.end, "cause": g.cause} for g in gaps]
+        return _json({"from": begin, "to": end, "series": drawn, "gaps": holes})
+
+    @api.get("/extent", summary="First and last stamp of signals")
+    async def extent(sid: Sids) -> Extent:
+        first, final = await history.extent(parse_sids(sid))
+        return Extent(first=first, last=final)
+
+    @api.get("/facts", summary="What happened, newest first")
+    async def facts(
+        kind: Annotated[str, Query(max_length=1000, description="kinds, by commas")] = "",
+        subject: Annotated[str, Query(max_length=300)] = "",
+        start: From = None,
+        to: To = None,
+        limit: Annotated[int, Query(ge=1, le=5000)] = 200,
+    ) -> FactList:
+        kinds = [part for part in kind.split(",") if part]
+        found = await history.facts(kinds, subject, start, to, limit)
+        return FactList(
+            facts=[
+                FactBody(id=f.id, kind=f.kind, at=f.at, subject=f.subject, body=dict(f.body),
+                         cause=f.cause)
+                for f in found
+            ]
+        )  # fmt: skip
+
+    return api
+
+
+def _range(start: int | None, to: int | None) -> tuple[int, int]:
+    begin, end = start or 0, now_us() if to is None else to
+    if end <= begin:
+        raise Refused("the time range is empty", hint="'from' must lie before 'to'",
+                      code="query.range")  # fmt: skip
+    return begin, end
+
+
+def _json(content: Any) -> Response:
+    return Response(dump(content), media_type="application/json")

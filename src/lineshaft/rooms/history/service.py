@@ -1,0 +1,84 @@
+"""The hands of history: the keeping process, and what the doors call."""
+
+import asyncio
+import uuid
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from lineshaft.bus import Bus
+from lineshaft.bus.client import data_stream
+from lineshaft.core.facts import Fact
+from lineshaft.rooms.history.engine.rows import Rows
+from lineshaft.rooms.history.facts import FactKeeper
+from lineshaft.rooms.history.reader import Gap, Reader, Series
+from lineshaft.rooms.history.store import FactStore
+from lineshaft.rooms.history.tail import Tail
+from lineshaft.rooms.history.writer import Writer
+from lineshaft.settings import History
+
+__all__ = ["HistoryService", "keep_history"]
+
+
+async def keep_history(
+    bus: Bus, engine: Engine, folder: Path, settings: History, stop: asyncio.Event
+) -> None:
+    """Run the writer and the keeper of Facts until `stop`; show their state once a second."""
+    lease = uuid.uuid4().hex
+    writer = Writer(bus, engine, folder, settings, lease=lease)
+    keeper = asyncio.ensure_future(FactKeeper(bus, engine, lease=lease).run())
+    shower = asyncio.ensure_future(_show(bus, writer))
+    writing = asyncio.ensure_future(writer.run(stop))
+    try:
+        await asyncio.wait({keeper, shower, writing}, return_when="FIRST_COMPLETED")
+    finally:
+        stop.set()
+        keeper.cancel()
+        shower.cancel()
+        outcomes = await asyncio.gather(writing, keeper, shower, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+async def _show(bus: Bus, writer: Writer) -> None:
+    while True:
+        await bus.show("history", {"stored_rows": writer.stored_rows, "error": writer.error})
+        await asyncio.sleep(1)
+
+
+class HistoryService:
+    """Everything that can be asked of history; blocking reads run in threads."""
+
+    def __init__(self, bus: Bus, engine: Engine, folder: Path, tail: Tail) -> None:
+        self.tail = tail
+        self._reader = Reader(tail, engine, data_stream(bus.site), folder)
+        self._facts = FactStore(engine)
+
+    def last(self, sids: list[int]) -> Rows:
+        """Return the newest row of each signal that has any."""
+        return self._reader.last(sids)
+
+    async def raw(self, sids: list[int], start: int, end: int, limit: int) -> Rows:
+        """Return the rows with start <= ts < end, by sid and ts."""
+        return await asyncio.to_thread(self._reader.raw, sids, start, end, limit)
+
+    async def trend(
+        self, sids: list[int], start: int, end: int, pixels: int, sources: dict[int, str]
+    ) -> tuple[list[Series], list[Gap]]:
+        """Return the points that draw the signals, and the gaps in between."""
+        return await asyncio.to_thread(self._reader.trend, sids, start, end, pixels, sources)
+
+    async def extent(self, sids: list[int]) -> tuple[int | None, int | None]:
+        """Return the first and last stamp of these signals."""
+        return await asyncio.to_thread(self._reader.extent, sids)
+
+    async def facts(
+        self, kinds: list[str], subject: str, start: int | None, end: int | None, limit: int
+    ) -> list[Fact]:
+        """Return the newest Facts first."""
+        return await asyncio.to_thread(
+            lambda: self._facts.find(
+                kinds=kinds, subject=subject, start=start, end=end, limit=limit
+            )
+        )
