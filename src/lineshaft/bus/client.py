@@ -56,7 +56,7 @@ class Bus:
             password=access.password,
             name=name,
             max_reconnect_attempts=-1,
-            reconnect_time_wait=0.05,
+            reconnect_time_wait=0.05,  # type: ignore[arg-type] # seconds, for all its annotation
             connect_timeout=5,
             ping_interval=5,
             pending_size=64 * 1024 * 1024,
@@ -120,10 +120,10 @@ class Bus:
             answer = json.loads(reply.data)
             if "error" not in answer:
                 return int(answer["seq"])
-            error = answer["error"]
-            if error.get("err_code") in _FULL:
+            trouble = answer["error"]
+            if trouble.get("err_code") in _FULL:
                 raise Broken(
-                    f"the stream is full: {error.get('description')}",
+                    f"the stream is full: {trouble.get('description')}",
                     hint="Free disk space or raise bus.max_gb",
                     code="bus.full",
                 )

@@ -230,11 +230,12 @@ class Streams:
                 await self._client.publish(ask, body, reply=inbox)
                 left = _BATCH
             message = await subscription.next_msg(_IDLE_S)
-            status = (message.headers or {}).get("Status")
+            headers = message.headers or {}
+            status = headers.get("Status")
             if status is None:
                 left -= 1
                 yield _stored(message)
-            elif status in {"404", "408"} or _SIZE in message.headers.get("Description", ""):
+            elif status in {"404", "408"} or _SIZE in headers.get("Description", ""):
                 left = 0  # the request ended: by time or by bytes
             elif status != "100":  # the consumer is no more: 409 deleted, 503 nobody listens
                 return
