@@ -8,7 +8,15 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Make the tables, room by room."""
+    _make_history()
+    _make_facts()
+    _make_connect()
+    _make_plant()
+    _make_web()
+
+
+def _make_history() -> None:
     op.create_table(
         "checkpoints",
         sa.Column(
@@ -25,22 +33,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_checkpoints")),
     )
     op.create_index(op.f("ix_checkpoints_stream"), "checkpoints", ["stream"], unique=False)
-    op.create_table(
-        "facts",
-        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("id", sa.String(length=64), nullable=False),
-        sa.Column("kind", sa.String(length=64), nullable=False),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("start", sa.BigInteger(), nullable=False),
-        sa.Column("end", sa.BigInteger(), nullable=False),
-        sa.Column("json", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("seq", name=op.f("pk_facts")),
-        sa.UniqueConstraint("id", name=op.f("uq_facts_id")),
-    )
-    op.create_index(op.f("ix_facts_at"), "facts", ["at"], unique=False)
-    op.create_index(op.f("ix_facts_kind"), "facts", ["kind"], unique=False)
-    op.create_index("ix_facts_kind_end", "facts", ["kind", "end"], unique=False)
     op.create_table(
         "files",
         sa.Column(
@@ -73,41 +65,38 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("stream", "chunk", name=op.f("pk_last_values")),
     )
     op.create_table(
-        "sessions",
-        sa.Column("token_hash", sa.String(length=64), nullable=False),
-        sa.Column("user", sa.String(length=64), nullable=False),
-        sa.Column("expires", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_sessions")),
+        "streams",
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("token", sa.String(length=64), nullable=False),
+        sa.Column("lease", sa.String(length=64), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("message_id", sa.Text(), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_streams")),
     )
+
+
+def _make_facts() -> None:
     op.create_table(
-        "signals",
-        sa.Column("sid", sa.Integer(), autoincrement=True, nullable=False),
-        sa.Column("path", sa.String(length=800), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("kind", sa.String(length=16), nullable=False),
-        sa.Column("unit", sa.String(length=64), nullable=False),
-        sa.Column("low", sa.Float(), nullable=True),
-        sa.Column("high", sa.Float(), nullable=True),
-        sa.Column("limit_low", sa.Float(), nullable=True),
-        sa.Column("limit_high", sa.Float(), nullable=True),
-        sa.Column("period_ms", sa.Integer(), nullable=True),
-        sa.Column("source", sa.String(length=64), nullable=False),
-        sa.Column("writable", sa.Boolean(), nullable=False),
-        sa.Column("decimals", sa.Integer(), nullable=True),
-        sa.Column("description", sa.Text(), nullable=False),
-        sa.Column("retired_at", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("sid", name=op.f("pk_signals")),
-        sqlite_autoincrement=True,
+        "facts",
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("start", sa.BigInteger(), nullable=False),
+        sa.Column("end", sa.BigInteger(), nullable=False),
+        sa.Column("json", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_facts")),
+        sa.UniqueConstraint("id", name=op.f("uq_facts_id")),
     )
-    op.create_index(op.f("ix_signals_source"), "signals", ["source"], unique=False)
-    op.create_index(
-        "uq_signals_path_live",
-        "signals",
-        ["path"],
-        unique=True,
-        sqlite_where=sa.text("retired_at IS NULL"),
-        postgresql_where=sa.text("retired_at IS NULL"),
-    )
+    op.create_index(op.f("ix_facts_at"), "facts", ["at"], unique=False)
+    op.create_index(op.f("ix_facts_kind"), "facts", ["kind"], unique=False)
+    op.create_index("ix_facts_kind_end", "facts", ["kind", "end"], unique=False)
+
+
+def _make_connect() -> None:
     op.create_table(
         "source_gaps",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -143,14 +132,45 @@ def upgrade() -> None:
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sources")),
     )
+
+
+def _make_plant() -> None:
     op.create_table(
-        "streams",
-        sa.Column("name", sa.String(length=128), nullable=False),
-        sa.Column("token", sa.String(length=64), nullable=False),
-        sa.Column("lease", sa.String(length=64), nullable=False),
-        sa.Column("epoch", sa.Integer(), nullable=False),
-        sa.Column("position", sa.BigInteger(), nullable=False),
-        sa.Column("message_id", sa.Text(), nullable=False),
-        sa.Column("rows", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("name", name=op.f("pk_streams")),
+        "signals",
+        sa.Column("sid", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("path", sa.String(length=800), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("unit", sa.String(length=64), nullable=False),
+        sa.Column("low", sa.Float(), nullable=True),
+        sa.Column("high", sa.Float(), nullable=True),
+        sa.Column("limit_low", sa.Float(), nullable=True),
+        sa.Column("limit_high", sa.Float(), nullable=True),
+        sa.Column("period_ms", sa.Integer(), nullable=True),
+        sa.Column("source", sa.String(length=64), nullable=False),
+        sa.Column("writable", sa.Boolean(), nullable=False),
+        sa.Column("decimals", sa.Integer(), nullable=True),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("retired_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("sid", name=op.f("pk_signals")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_signals_source"), "signals", ["source"], unique=False)
+    op.create_index(
+        "uq_signals_path_live",
+        "signals",
+        ["path"],
+        unique=True,
+        sqlite_where=sa.text("retired_at IS NULL"),
+        postgresql_where=sa.text("retired_at IS NULL"),
+    )
+
+
+def _make_web() -> None:
+    op.create_table(
+        "sessions",
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("user", sa.String(length=64), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_sessions")),
     )
