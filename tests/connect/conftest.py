@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,41 +48,40 @@ async def until(holds: Callable[[], Any], seconds: float = 10, what: str = "") -
 
 
 class ServerProcess:
-    """An `opcua_server.py`, with its options."""
+    """An `opcua_server.py` in a process of its own; killed and started on the same port at will."""
 
     def __init__(self, **options: Any) -> None:
         self.options = {"port": 0, **options}
         self.port = 0
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[str] | None = None
 
-    async def start(self) -> "ServerProcess":
+    def start(self) -> "ServerProcess":
+        self.launch()
+        return self.ready()
+
+    def launch(self) -> None:
         self.options["port"] = self.port or self.options["port"]
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, str(HERE / "opcua_server.py"), json.dumps(self.options),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, limit=1 << 20,
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / "opcua_server.py"), json.dumps(self.options)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        assert self._process.stdout is not None
-        line = await asyncio.wait_for(self._process.stdout.readline(), 60)
-        self.port = json.loads(line)["port"]
+
+    def ready(self) -> "ServerProcess":
+        assert self._process is not None and self._process.stdout is not None
+        self.port = json.loads(self._process.stdout.readline())["port"]
         return self
 
-    async def stop(self) -> None:
-        if self._process is not None and self._process.returncode is None:
+    def stop(self) -> None:
+        if self._process is not None:
             self._process.kill()
-            await self._process.wait()
+            self._process.communicate()
         self._process = None
 
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
-    async def do(self, what: str, **arguments: Any) -> Any:
+    def do(self, what: str, **arguments: Any) -> Any:
         assert self._process and self._process.stdin and self._process.stdout
-        line = json.dumps({"do": what, **arguments}) + "\n"
-        self._process.stdin.write(line.encode())
-        await self._process.stdin.drain()
-        return json.loads(await asyncio.wait_for(self._process.stdout.readline(), 10))
+        self._process.stdin.write(json.dumps({"do": what, **arguments}) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
 
     @property
     def endpoint(self) -> str:
@@ -89,17 +89,33 @@ class ServerProcess:
 
 
 @pytest.fixture
-async def servers() -> AsyncIterator[Callable[..., Any]]:
+def servers() -> Iterator[Callable[..., ServerProcess]]:
     running: list[ServerProcess] = []
 
-    async def start(**options: Any) -> ServerProcess:
-        server = ServerProcess(**options)
-        running.append(server)
-        return await server.start()
+    def start(**options: Any) -> ServerProcess:
+        running.append(ServerProcess(**options))
+        return running[-1].start()
 
     yield start
     for server in running:
-        await server.stop()
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def plain() -> Iterator[ServerProcess]:
+    """One server without security for all tests that leave it as it was."""
+    server = ServerProcess().start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One secured server for all tests that leave it as it was."""
+    certificate, key = make_certificate(tmp_path_factory.mktemp("server"))
+    server = ServerProcess(secured=True, certificate=str(certificate), key=str(key)).start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture
@@ -255,3 +271,34 @@ def make_certificate(folder: Path, name: str = "server") -> tuple[Path, Path]:
         )
     )
     return cert_file, key_file
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the counts of a plant: `stored` and `missing` numbers, `declared_s` of gap."""
+
+    stored: list[int]
+    missing: list[int]
+    gaps: list[tuple[int, int, str]]
+
+    @property
+    def declared_s(self) -> float:
+        return sum(end - start for start, end, _ in self.gaps) / 1e6
+
+
+async def prove_counts(house: House, log: Path) -> Counts:
+    """Check that each count since the first stored one is stored once or lies in a gap."""
+    rows = await house.samples("counter")
+    stored = [int(value) for _, value, quality in rows if quality < 512]
+    assert len(stored) == len(set(stored)), "a count is stored twice"
+    facts = await house.facts("link.gap")
+    gaps = [(f.body["from"], f.body["to"], f.body["cause"]) for f in facts]
+    first, last = min(stored), max(stored)
+    missing = []
+    for line in log.read_text().splitlines():
+        number, stamp = (int(part) for part in line.split())
+        if first < number <= last and number not in set(stored):
+            missing.append(number)
+            inside = any(start <= stamp <= end for start, end, _ in gaps)
+            assert inside, f"count {number} at {stamp} is neither stored nor declared: {gaps}"
+    return Counts(sorted(stored), missing, gaps)

@@ -15,6 +15,7 @@ from typing import Final
 from lineshaft.clock import now_us
 from lineshaft.core.errors import Broken, LineshaftError, Refused
 from lineshaft.core.facts import Fact
+from lineshaft.rooms.connect.alone import alone
 from lineshaft.rooms.connect.courier import Courier
 from lineshaft.rooms.connect.model import Certificate, Link, Source, SourceState, Task
 from lineshaft.rooms.connect.protocols.opcua.pki import Pki
@@ -24,7 +25,7 @@ from lineshaft.rooms.connect.protocols.opcua.subscribe import follow
 __all__ = ["SourceRunner"]
 
 _FIRST_S, _LAST_S, _REFUSED_S = 0.1, 5.0, 2.0
-_FLUSH_S: Final = 0.4
+_FLUSH_S: Final = 0.25
 _AWAY: Final = {Link.CONNECTING, Link.DISCONNECTED}
 Items = Sequence[tuple[str, int, str]]
 
@@ -65,11 +66,7 @@ class SourceRunner:
         """Run until cancelled."""
         self.state.task = Task.RUNNING
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._courier.run())
-                tasks.create_task(self._keep_linked())
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
+            await alone(self._work())
         finally:
             self.state.task = Task.STOPPED
             self._set_link(Link.DISCONNECTED)
@@ -77,13 +74,18 @@ class SourceRunner:
                 async with asyncio.timeout(_FLUSH_S):
                     await self._courier.drain()
 
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._courier.run())
+            tasks.create_task(self._keep_linked())
+
     async def _keep_linked(self) -> None:
         pause = _FIRST_S
         while True:
             before = self._courier.settled_count
             self._set_link(Link.CONNECTING)
             try:
-                await self._attempt()
+                await alone(self._attempt())
             except Untrusted as error:
                 await self._links.quarantined(error.certificate, error.der, self.source.id)
                 self.state.certificate = error.certificate

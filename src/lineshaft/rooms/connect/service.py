@@ -122,8 +122,8 @@ class ConnectService:
                 known.source = source
                 continue
             self._running[source.id] = running
-            await self._halt(running)
             running.source = source
+            await self._halt(running)
             running.state.signals = counts.get(source.id, 0)
             if source.enabled:
                 running.state.task = Task.STARTING

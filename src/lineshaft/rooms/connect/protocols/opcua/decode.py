@@ -147,7 +147,8 @@ def _read_changes(data: bytes, pos: int, is_text: Sequence[bool], into: Changes)
         if handle >= known:
             continue
         if status:
-            q = max(q, quality_of(status)) if q < BAD else q
+            told = quality_of(status)  # what the server says goes before what we find odd
+            q = told if told >= BAD else max(q, told)
             if is_overflow(status):
                 into.overflow.append(len(handles))
         if q >= BAD:  # a value is not meant to be used then (Part 4, 7.39)

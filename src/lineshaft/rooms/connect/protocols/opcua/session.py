@@ -24,7 +24,7 @@ from lineshaft.rooms.connect.protocols.opcua.pki import Pki, leading_certificate
 __all__ = ["CLOSE_S", "STEP_S", "Session", "Untrusted", "discover", "open_session"]
 
 STEP_S: Final = 5.0
-CLOSE_S: Final = 0.5
+CLOSE_S: Final = 0.25
 _NONE_URI: Final = "http://opcfoundation.org/UA/SecurityPolicy#None"
 _POLICIES: Final[dict[str, type[security_policies.SecurityPolicy]]] = {
     "Basic256Sha256": security_policies.SecurityPolicyBasic256Sha256,

@@ -20,6 +20,7 @@ from lineshaft.core.errors import Broken
 from lineshaft.core.quality import Reason, bad
 from lineshaft.core.samples import Ints
 from lineshaft.core.signals import Kind
+from lineshaft.rooms.connect.alone import alone
 from lineshaft.rooms.connect.engine import Rows, tamed
 from lineshaft.rooms.connect.protocols.opcua.browse import limit_of
 from lineshaft.rooms.connect.protocols.opcua.decode import (
@@ -77,14 +78,7 @@ async def follow(
     session: Session, items: Sequence[tuple[str, int, str]], listener: Listener
 ) -> NoReturn:
     """Subscribe to (node id, sid, kind) and hand on what comes; ends only by raising."""
-    follower = _Follower(session, items, listener)
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(session.renew_channel())
-            tasks.create_task(follower.watch())
-            await follower.subscribe(tasks)
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None  # the first to fail took the others with it
+    await alone(_Follower(session, items, listener).run())
     raise Broken("the subscriptions ended", code="opcua.ended")
 
 
@@ -102,6 +96,13 @@ class _Follower:
         self._acks: list[Any] = []
         self._missing: list[str] = []
         self._refused: list[int] = []
+
+    async def run(self) -> None:
+        """Subscribe, publish, watch; the first to fail takes the others with it."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._session.renew_channel())
+            tasks.create_task(self.watch())
+            await self.subscribe(tasks)
 
     async def subscribe(self, tasks: asyncio.TaskGroup) -> None:
         """Make the subscriptions with all items that the server lets us follow."""
