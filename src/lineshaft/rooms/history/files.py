@@ -30,7 +30,9 @@ class FileStore:
     def __init__(self, folder: Path, step: Step) -> None:
         self.folder = folder
         self._step = step
+        self._synced: set[Path] = set()
         folder.mkdir(parents=True, exist_ok=True)
+        _sync_folder(folder.parent)
 
     def write(self, parts: Iterable[Part], label: str) -> list[FileEntry]:
         """Write one file a part and return what to enter in the catalogue; all are on disk then.
@@ -58,7 +60,6 @@ class FileStore:
         return entries
 
     def _write_one(self, part: Part, path: Path) -> int:
-        fresh = not path.parent.exists()
         path.parent.mkdir(exist_ok=True)
         hidden = _hidden(path)
         with hidden.open("wb") as file:
@@ -79,8 +80,9 @@ class FileStore:
         self._step("written")
         hidden.rename(path)
         _sync_folder(path.parent)
-        if fresh:
+        if path.parent not in self._synced:  # a crash may have come between making and syncing it
             _sync_folder(self.folder)
+            self._synced.add(path.parent)
         self._step("renamed")
         return size
 
@@ -109,6 +111,11 @@ class FileStore:
     def damaged(self, entries: Iterable[FileEntry]) -> list[FileEntry]:
         """Return the entries whose file is gone, has another size, or has no readable footer."""
         return [entry for entry in entries if not self._sound(entry)]
+
+    @staticmethod
+    def kind_of(entry: FileEntry) -> str:
+        """Return the kind under which a file was written, from its name."""
+        return "late" if "-late-" in entry.path else "sequence"
 
     def _sound(self, entry: FileEntry) -> bool:
         path = self.folder / entry.path

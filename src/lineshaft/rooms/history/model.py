@@ -9,8 +9,9 @@ __all__ = ["Checkpoint", "FileEntry", "StreamRow"]
 class FileEntry:
     """One Parquet file: rows of one day, and the ranges they span (all inclusive).
 
-    `kind` is `sequence` or `late`; `path` is relative to the history folder; `seq` are full
-    sequence numbers; `size` is in bytes.
+    `kind` is `sequence` or `late`, or `damaged` where the file cannot be read and the stream does
+    not hold its rows any more: it stays named, was told, and is left out of answers. `path` is
+    relative to the history folder; `seq` are full sequence numbers; `size` is in bytes.
     """
 
     path: str

@@ -6,6 +6,7 @@ writer, and the writer never waits for a reader.
 """
 
 import threading
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from sqlalchemy import Engine
 
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.rooms.history.engine.rows import Column, Rows, full_seq
-from lineshaft.rooms.history.engine.trend import break_at_gaps, choose_points, merge
+from lineshaft.rooms.history.engine.trend import break_at_gaps, choose_points, held_through, merge
 from lineshaft.rooms.history.model import FileEntry
 from lineshaft.rooms.history.store import Catalogue, FactStore
 from lineshaft.rooms.history.tail import Tail, TailBlock
@@ -27,11 +28,13 @@ __all__ = ["Gap", "Reader", "Series"]
 
 FOREVER: Final = 1 << 62
 _MAX_RAW: Final = 20_000_000
-_LOOK_BACK_FILES: Final = 512
+_LOOK_BACK_FILES: Final = 2_000
+_STEP: Final = 8
 _QUERY = (
     "SELECT sid, ts, v, s, q, seq FROM read_parquet($files) "
     "WHERE list_contains($sids, sid) AND sid BETWEEN $low AND $high "
-    "AND ts >= make_timestamptz($start::BIGINT) AND ts < make_timestamptz($end::BIGINT)"
+    "AND ts >= make_timestamptz($start::BIGINT) AND ts < make_timestamptz($end::BIGINT) "
+    "LIMIT $most"
 )
 
 
@@ -74,11 +77,7 @@ class Reader:
         """
         rows = merge(self._parts(sids, start, end))
         if len(rows) > limit:
-            raise Refused(
-                f"{len(rows)} samples lie in this range, over {limit}",
-                hint="Ask for a shorter range or fewer signals",
-                code="history.much",
-            )
+            raise _too_much(limit)
         return rows
 
     def trend(
@@ -99,29 +98,28 @@ class Reader:
             own = merge([before.take(before.sid == sid), rows.slice(int(first), int(last))])
             keep = choose_points(own.ts, own.v, start, end, pixels)
             mine = [(g.start, g.end) for g in gaps if g.source == sources.get(sid)]
+            keep = np.union1d(keep, held_through(own.ts, mine))
             points = break_at_gaps(own.ts[keep], own.v[keep], own.q[keep], mine)
             series.append(Series(sid, *points))
         return series, gaps
 
     def last(self, sids: Sequence[int]) -> Rows:
         """Return the newest row of each signal that has any, by sid."""
-        return self._tail.last.of(np.unique(np.array(sids, np.int32)))
+        return self._tail.newest_rows(sids)
 
     def extent(self, sids: Sequence[int]) -> tuple[int | None, int | None]:
         """Return the first and last stamp at which any of these signals has a sample."""
         newest = self.last(sids)
         if not len(newest):
             return None, None
-        _, files = self._catalogue.files()
-        first: int | None = None
-        for entry in files:  # ordered by their first stamp
-            if first is not None and entry.ts_min >= first:
-                break
-            rows = self._read([entry], sids, 0, FOREVER)
-            if len(rows):
-                first = min(int(rows.ts.min()), first if first is not None else FOREVER)
+        first = FOREVER
+        files = self._files(sids, None, None)
+        groups = deque(files[at : at + _STEP] for at in range(0, len(files), _STEP))
+        while groups and groups[0][0].ts_min < first:  # ordered by their first stamp
+            rows = self._read(groups.popleft(), sids, 0, FOREVER)
+            first = min(first, int(rows.ts.min())) if len(rows) else first
         for part in self._tail_parts(self._tail.blocks(), sids, 0, FOREVER, 0):
-            first = min(int(part.ts.min()), first if first is not None else FOREVER)
+            first = min(first, int(part.ts.min()))
         return first, int(newest.ts.max())
 
     def gaps(self, start: int, end: int) -> list[Gap]:
@@ -136,9 +134,7 @@ class Reader:
         blocks = self._tail.blocks()
         row, files = self._catalogue.files(start, end)
         stored = 0 if row is None else full_seq(row.last.epoch, row.last.position)
-        least, most = min(sids), max(sids)
-        chosen = [f for f in files if f.sid_min <= most and f.sid_max >= least]
-        kept = self._read(chosen, sids, start, end)
+        kept = self._read(_about(files, sids), sids, start, end)
         return [kept, *self._tail_parts(blocks, sids, start, end, stored)]
 
     @staticmethod
@@ -152,28 +148,27 @@ class Reader:
     def _held_at(self, sids: Sequence[int], start: int) -> Rows:
         """Return each signal's newest row before `start`, searching files from the newest back."""
         newest = self.last(sids)
-        found = [newest.take(newest.ts < start)]
-        missing = set(newest.sid[newest.ts >= start].tolist())
+        best = newest.take(newest.ts < start)
+        missing = newest.sid[newest.ts >= start].tolist()
         blocks = self._tail.blocks()
-        for sid in sorted(missing):
-            rows = merge(self._tail_parts(blocks, [sid], 0, start, 0))
-            if len(rows):
-                found.append(rows.slice(len(rows) - 1, len(rows)))
-                missing.discard(sid)
-        _, files = self._catalogue.files(None, start)
-        files.sort(key=lambda f: f.ts_max, reverse=True)
-        step, at = 8, 0
-        while missing and at < min(len(files), _LOOK_BACK_FILES):
-            rows = merge([self._read(files[at : at + step], sorted(missing), 0, start)])
-            for sid in np.unique(rows.sid).tolist():
-                own = rows.take(rows.sid == sid)
-                found.append(own.slice(len(own) - 1, len(own)))
-                missing.discard(sid)
-            at, step = at + step, step * 2
-        return Rows.concat([part for part in found if len(part)])
+        best = _latest([best, *self._tail_parts(blocks, missing, 0, start, 0)])
+        files = self._files(missing, None, start)
+        files = sorted(files, key=lambda f: f.ts_max, reverse=True)[:_LOOK_BACK_FILES]
+        while files and missing:
+            # What lies above all stamps of the files not read yet is the newest.
+            done = set(best.sid[best.ts > files[0].ts_max].tolist())
+            missing = [sid for sid in missing if sid not in done]
+            group, files = files[:_STEP], files[_STEP:]
+            best = _latest([best, self._read(group, missing, 0, start)])
+        return best
+
+    def _files(self, sids: Sequence[int], start: int | None, end: int | None) -> list[FileEntry]:
+        """Return the readable files that may hold rows of these signals, by their first stamp."""
+        _, named = self._catalogue.files(start, end)
+        return _about(named, sids)
 
     def _read(self, files: Sequence[FileEntry], sids: Sequence[int], start: int, end: int) -> Rows:
-        if not files:
+        if not files or not sids:
             return Rows.empty()
         with self._lock:
             cursor = self._duck.cursor()
@@ -183,7 +178,7 @@ class Reader:
                 params={
                     "files": [str(self._folder / entry.path) for entry in files],
                     "sids": list(sids), "low": min(sids), "high": max(sids),
-                    "start": max(start, 0), "end": min(end, FOREVER),
+                    "start": max(start, 0), "end": min(end, FOREVER), "most": _MAX_RAW + 1,
                 },
             ).to_arrow_table()  # fmt: skip
         except duckdb.Error as error:
@@ -194,4 +189,28 @@ class Reader:
             ) from error  # fmt: skip
         finally:
             cursor.close()
+        if table.num_rows > _MAX_RAW:
+            raise _too_much(_MAX_RAW)
         return Rows.from_table(table)
+
+
+def _about(files: Sequence[FileEntry], sids: Sequence[int]) -> list[FileEntry]:
+    if not sids:
+        return []
+    least, most = min(sids), max(sids)
+    readable = (f for f in files if f.kind != "damaged")
+    return [f for f in readable if f.sid_min <= most and f.sid_max >= least]
+
+
+def _latest(parts: Sequence[Rows]) -> Rows:
+    """Return the newest row of each signal."""
+    rows = merge(parts)
+    return rows.take(np.append(rows.sid[1:] != rows.sid[:-1], True)) if len(rows) else rows
+
+
+def _too_much(limit: int) -> Refused:
+    return Refused(
+        f"more than {limit} samples lie in this range",
+        hint="Ask for a shorter range or fewer signals",
+        code="history.much",
+    )

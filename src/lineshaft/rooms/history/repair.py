@@ -4,6 +4,7 @@ The rows come back as a late file: reads keep one row per (sid, ts), so rows tha
 file of the same commit too do no harm.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 
@@ -13,7 +14,7 @@ from lineshaft.core.errors import Refused
 from lineshaft.core.samples import SampleBlock
 from lineshaft.rooms.history.engine.commit import Part, arrange
 from lineshaft.rooms.history.engine.last import LastValues
-from lineshaft.rooms.history.engine.rows import Rows, full_seq, split_seq
+from lineshaft.rooms.history.engine.rows import Rows, bounded, full_seq, split_seq
 from lineshaft.rooms.history.files import FileStore
 from lineshaft.rooms.history.model import FileEntry
 from lineshaft.rooms.history.store import Catalogue
@@ -26,23 +27,34 @@ Tell = Callable[[str, dict[str, object]], Awaitable[None]]
 async def repair_files(
     streams: Streams, catalogue: Catalogue, files: FileStore, lease: str, tell: Tell
 ) -> None:
-    """Check every named file and write damaged ones again; tell what could not be saved."""
+    """Check every named file, write damaged ones again, and tell once what could not be saved."""
     row, named = catalogue.files()
-    for entry in files.damaged(named):
-        epoch, first = split_seq(entry.seq_min)
+    damaged = {entry.path for entry in files.damaged(named)}
+    for number, entry in enumerate(named):
+        if entry.path not in damaged:
+            if entry.kind == "damaged":  # its disk is back
+                catalogue.mark(lease, entry.path, files.kind_of(entry))
+                await tell("history.repaired", {"file": entry.path, "rows": entry.rows})
+            continue
         blocks = None
-        if row is not None and row.last.epoch == epoch:
+        if row is not None and row.last.epoch == split_seq(entry.seq_min)[0]:
             blocks = await _read_again(streams, catalogue.stream, entry)
-        if blocks is None:
+        if blocks:
+            again = _rows_of(entry, blocks)
+            written = await asyncio.to_thread(files.write, [again], f"{lease[:8]}r{number}")
+            await tell("history.repaired", {"file": entry.path, "rows": len(again.rows)})
+            catalogue.replace(lease, entry.path, written)
+            files.remove(entry)
+        elif entry.kind != "damaged":
             await tell("history.damaged", {"file": entry.path, "rows": entry.rows,
                                            "from": entry.ts_min, "to": entry.ts_max})  # fmt: skip
-            continue
-        parts = [p for p in arrange(blocks, LastValues()) if p.day == entry.day]
-        again = Part("late", entry.day, Rows.concat([p.rows for p in parts]))
-        written = files.write([again], f"{lease[:8]}r{first}")
-        catalogue.replace(lease, entry.path, written)
-        files.remove(entry)
-        await tell("history.repaired", {"file": entry.path, "rows": len(again.rows)})
+            catalogue.mark(lease, entry.path, "damaged")
+
+
+def _rows_of(entry: FileEntry, blocks: list[tuple[int, SampleBlock]]) -> Part:
+    """Return all rows of the blocks on the file's day."""
+    parts = [p for p in arrange(blocks, LastValues()) if p.day == entry.day]
+    return Part("late", entry.day, Rows.concat([p.rows for p in parts]))
 
 
 async def _read_again(
@@ -52,14 +64,15 @@ async def _read_again(
     epoch, first = split_seq(entry.seq_min)
     _, last = split_seq(entry.seq_max)
     blocks: list[tuple[int, SampleBlock]] = []
-    if (await streams.state(stream)).last < last:
+    if (await streams.patiently(streams.state, stream)).last < last:
         return None
     async with aclosing(streams.follow(stream, first - 1)) as items:
         async for item in items:
             if not isinstance(item, Message):
                 return None
             with suppress(Refused):  # it was put aside when it was first read
-                blocks.append((full_seq(epoch, item.seq), decode_block(item.data, item.headers)))
+                block = bounded(decode_block(item.data, item.headers))
+                blocks.append((full_seq(epoch, item.seq), block))
             if item.seq >= last:
                 break
     return blocks

@@ -11,6 +11,7 @@ from lineshaft.clock import now_us
 from lineshaft.core.errors import Refused
 from lineshaft.core.signals import Signal
 from lineshaft.rooms.history.formats import as_arrow, as_columns, as_csv, dump
+from lineshaft.rooms.history.reader import FOREVER
 from lineshaft.rooms.history.service import HistoryService
 
 __all__ = ["router"]
@@ -94,8 +95,10 @@ class FactList(BaseModel):
 
 
 Sids = Annotated[str, Query(description="signal ids, separated by commas", max_length=100_000)]
-From = Annotated[int | None, Query(alias="from", ge=0, description="first stamp, µs")]
-To = Annotated[int | None, Query(ge=0, description="stamp after the last, µs; default: now")]
+From = Annotated[int | None, Query(alias="from", ge=0, le=FOREVER, description="first stamp, µs")]
+To = Annotated[
+    int | None, Query(ge=0, le=FOREVER, description="stamp after the last, µs; default: now")
+]
 
 
 def parse_sids(text: str) -> list[int]:

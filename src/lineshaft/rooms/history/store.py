@@ -4,7 +4,7 @@ Rules: files and position change in one transaction; a commit holds only if the 
 position are still those that the writer read, so a writer that was paused and replaced is refused.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -104,8 +104,13 @@ class Catalogue:
         with reading(self._engine) as connection:
             return _row(connection, self.stream)
 
-    def take_lease(self, lease: str) -> StreamRow:
-        """Become the stream's only writer: whoever held the lease cannot commit any more."""
+    def take_lease(
+        self, lease: str, clean: Callable[[Sequence[FileEntry]], object] = lambda _: None
+    ) -> StreamRow:
+        """Become the stream's only writer: whoever held the lease cannot commit any more.
+
+        `clean` gets the named files while nobody else can name another: it may delete the rest.
+        """
         with self._engine.begin() as connection:
             row = _row(connection, self.stream)
             if row is None:
@@ -116,6 +121,8 @@ class Catalogue:
                 mine = streams.c.name == self.stream
                 connection.execute(update(streams).where(mine).values(lease=lease))
             taken = _row(connection, self.stream)
+            named = select(*_FILE_COLUMNS).where(files.c.stream == self.stream)
+            clean([FileEntry(*entry) for entry in connection.execute(named)])
         if taken is None:
             raise Broken(f"the catalogue row of {self.stream} vanished", code="history.catalogue")
         return taken
@@ -169,6 +176,14 @@ class Catalogue:
             if new:
                 values = [{"stream": self.stream, **asdict(file)} for file in new]
                 connection.execute(insert(files), values)
+
+    def mark(self, lease: str, path: str, kind: str) -> None:
+        """Change a file's kind: `damaged` where it cannot be read, its own where it can again."""
+        with self._engine.begin() as connection:
+            row = _row(connection, self.stream)
+            if row is None or row.lease != lease:
+                raise _lease_lost(self.stream)
+            connection.execute(update(files).where(files.c.path == path).values(kind=kind))
 
     def checkpoints(self, limit: int = 10_000) -> list[Checkpoint]:
         """Return the commits, newest first."""

@@ -18,7 +18,7 @@ from lineshaft.bus.client import data_stream, decode_block
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.core.samples import SampleBlock
 from lineshaft.rooms.history.engine.last import LastValues
-from lineshaft.rooms.history.engine.rows import Rows, full_seq, gather, split_seq
+from lineshaft.rooms.history.engine.rows import Rows, bounded, full_seq, gather, split_seq
 from lineshaft.rooms.history.model import StreamRow
 from lineshaft.rooms.history.store import Catalogue
 
@@ -150,7 +150,7 @@ class Tail:
 
     def _take(self, seq: int, item: Message) -> None:
         try:
-            block = decode_block(item.data, item.headers)
+            block = bounded(decode_block(item.data, item.headers))
         except Refused:
             self.newest = seq
             return  # the writer puts it aside and tells

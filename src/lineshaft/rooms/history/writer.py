@@ -8,6 +8,7 @@ commit, and not below the margin.
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,15 @@ from sqlalchemy.exc import OperationalError
 
 from lineshaft.bus import Bus, Gone, Message
 from lineshaft.bus.client import data_stream, decode_block
+from lineshaft.bus.streams import Away
 from lineshaft.clock import monotonic_s, now_us
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.core.facts import Fact
 from lineshaft.core.samples import SampleBlock
 from lineshaft.rooms.history.engine.commit import arrange
 from lineshaft.rooms.history.engine.last import LastValues
-from lineshaft.rooms.history.engine.rows import Rows, full_seq
-from lineshaft.rooms.history.epochs import find_start
+from lineshaft.rooms.history.engine.rows import Rows, bounded, full_seq, text_bytes
+from lineshaft.rooms.history.epochs import find_start, still_there
 from lineshaft.rooms.history.files import FileStore, Step
 from lineshaft.rooms.history.model import Checkpoint, FileEntry
 from lineshaft.rooms.history.repair import repair_files
@@ -35,6 +37,7 @@ __all__ = ["Writer"]
 
 _QUEUED = 64
 _RETRY_S = 2.0
+_TEXT_BYTES = 512 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -45,6 +48,7 @@ class _Batch:
     opened: float
     blocks: list[tuple[int, SampleBlock]] = field(default_factory=list)
     rows: int = 0
+    text: int = 0
 
 
 class Writer:
@@ -70,18 +74,18 @@ class Writer:
     async def run(self, stop: asyncio.Event) -> None:
         """Write until `stop`, then commit the rest. Raises Broken where the lease is lost."""
         await asyncio.to_thread(self._open)
-        await repair_files(self._bus.streams, self._catalogue, self._files, self._lease, self._tell)
         ended = asyncio.ensure_future(stop.wait())
         while not ended.done():
             row = await asyncio.to_thread(self._catalogue.row)
             if row is None or row.lease != self._lease:
                 raise Broken(f"the writer of {self._stream} was replaced",
                              code="history.lease_lost", retryable=False)  # fmt: skip
-            self._position, reason = await find_start(
-                self._bus.streams, self._catalogue, row, now_us()
+            self._position = await find_start(
+                self._bus.streams, self._catalogue, row, now_us(), self._tell_replaced
             )
-            if reason:
-                await self._tell("stream.replaced", {"reason": reason})
+            await repair_files(
+                self._bus.streams, self._catalogue, self._files, self._lease, self._tell
+            )
             try:
                 await self._follow(ended)
             except Broken as error:
@@ -89,9 +93,7 @@ class Writer:
                     raise
 
     def _open(self) -> None:
-        self._catalogue.take_lease(self._lease)
-        _, named = self._catalogue.files()
-        self._files.drop_unnamed(named)
+        self._catalogue.take_lease(self._lease, self._files.drop_unnamed)
         row, chunks = self._catalogue.last_chunks()
         for content in chunks.values():
             self._last.update_rows(Rows.from_bytes(content))
@@ -99,9 +101,9 @@ class Writer:
 
     async def _follow(self, ended: "asyncio.Future[Any]") -> None:
         queue: asyncio.Queue[Message | Gone] = asyncio.Queue(_QUEUED)
-        feeder = asyncio.ensure_future(
-            _feed(self._bus.streams.follow(self._stream, self._position.position), queue)
-        )
+        start = self._position
+        items = self._bus.streams.follow(self._stream, start.position, start.message_id)
+        feeder = asyncio.ensure_future(_feed(items, queue))
         try:
             await self._collect(queue, feeder, ended)
         finally:
@@ -153,16 +155,17 @@ class Writer:
     async def _add(self, batch: _Batch, item: Message | Gone) -> None:
         epoch = batch.end.epoch
         if isinstance(item, Gone):
-            await self._tell("history.lost", {"from": item.first, "to": item.last})
+            await self._tell("history.lost", {"from": item.first, "to": item.last}, item.at)
             batch.end = Checkpoint(epoch, item.last, "")
             return
         try:
-            block = decode_block(item.data, item.headers)
+            block = bounded(decode_block(item.data, item.headers))
         except Refused as refusal:
             await self._put_aside(epoch, item, refusal)
         else:
             batch.blocks.append((full_seq(epoch, item.seq), block))
             batch.rows += len(block)
+            batch.text += text_bytes(block)
         batch.end = Checkpoint(epoch, item.seq, item.id)
 
     async def _put_aside(self, epoch: int, item: Message, refusal: Refused) -> None:
@@ -173,7 +176,7 @@ class Writer:
 
     def _is_due(self, batch: _Batch) -> bool:
         old = monotonic_s() - batch.opened >= self._settings.commit_s
-        return old or batch.rows >= self._settings.commit_rows
+        return old or batch.rows >= self._settings.commit_rows or batch.text >= _TEXT_BYTES
 
     async def _commit(self, batch: _Batch) -> None:
         await self._settle()
@@ -196,7 +199,8 @@ class Writer:
                 self.error = str(error)
                 await asyncio.sleep(_RETRY_S)
         self.error = ""
-        await self._purge()
+        with suppress(Away):  # the next commit purges as well
+            await self._purge()
         self._step("purged")
 
     def _write(self, batch: _Batch) -> None:
@@ -228,8 +232,14 @@ class Writer:
             self._files.remove(entry)
 
     async def _purge(self) -> None:
-        """Forget messages that are kept and lie beyond the margin; the last kept one stays."""
+        """Forget messages that are kept and lie beyond the margin; the last kept one stays.
+
+        The numbers of a stream that was replaced meanwhile mean nothing: it is left alone.
+        """
+        row = await asyncio.to_thread(self._catalogue.row)
         state = await self._bus.streams.state(self._stream)
+        if row is None or not await still_there(self._bus.streams, row, state):
+            return
         excess = state.bytes - self._settings.margin_gb * 1e9
         before = 0
         if excess > 0 and state.last > state.first:
@@ -244,6 +254,9 @@ class Writer:
             await asyncio.to_thread(
                 self._catalogue.forget_checkpoints, self._position.epoch, before
             )
+
+    async def _tell_replaced(self, reason: str) -> None:
+        await self._tell("stream.replaced", {"reason": reason})
 
     async def _tell(self, kind: str, body: dict[str, object], at: int | None = None) -> None:
         await self._bus.tell(Fact(kind, now_us() if at is None else at, self._stream, body))

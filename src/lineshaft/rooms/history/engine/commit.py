@@ -40,7 +40,8 @@ def arrange(blocks: Sequence[tuple[int, SampleBlock]], last: LastValues) -> list
         behind = rows.take(late)
         behind = behind.take(np.lexsort((behind.seq, behind.ts, behind.sid)))
         parts = [("sequence", rows.take(~late)), ("late", behind)]
-    last.update_rows(parts[0][1])
+    for _, some in parts:  # a late row may correct the newest one
+        last.update_rows(some)
     return [Part(kind, day, cut) for kind, some in parts for day, cut in _by_day(some)]
 
 

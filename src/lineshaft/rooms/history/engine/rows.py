@@ -10,13 +10,19 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lineshaft.core.errors import Refused
 from lineshaft.core.samples import SCHEMA, STAMP, SampleBlock
 
-__all__ = ["STORED", "Column", "Rows", "full_seq", "gather", "order_by_signal", "split_seq"]
+__all__ = [
+    "STORED", "Column", "Rows", "bounded", "full_seq", "gather", "order_by_signal", "split_seq",
+    "text_bytes",
+]  # fmt: skip
 
 _SEQ_BITS: Final = 40
+_MAX_TEXT: Final = 64 * 1024 * 1024
 STORED: Final = SCHEMA.append(pa.field("seq", pa.int64(), nullable=False))
 
 Column = NDArray[Any]
@@ -134,6 +140,24 @@ class Rows:
             for name in ("sid", "ts", "v", "q", "seq")
         )
         return cls(sid, ts, v, q, seq, s)
+
+
+def text_bytes(block: SampleBlock) -> int:
+    """Return how many bytes the block's texts take once each row holds its own."""
+    s = block.batch.column(3)
+    if s.null_count == len(s):
+        return 0
+    lengths = pc.binary_length(s.dictionary).cast(pa.int64()).take(s.indices)
+    return pc.sum(lengths).as_py() or 0
+
+
+def bounded(block: SampleBlock) -> SampleBlock:
+    """Return the block; raise Refused where a small message would unfold to an immense one."""
+    size = text_bytes(block)
+    if size > _MAX_TEXT:
+        raise Refused(f"a block with {size} bytes of text", code="block.text",
+                      hint=f"{_MAX_TEXT} are allowed")  # fmt: skip
+    return block
 
 
 def gather(blocks: Sequence[tuple[int, SampleBlock]]) -> Rows:

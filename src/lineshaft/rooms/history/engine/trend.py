@@ -12,7 +12,7 @@ import numpy as np
 from lineshaft.core.quality import Reason, bad
 from lineshaft.rooms.history.engine.rows import Column, Rows, order_by_signal
 
-__all__ = ["break_at_gaps", "choose_points", "merge"]
+__all__ = ["break_at_gaps", "choose_points", "held_through", "merge"]
 
 
 def merge(parts: Sequence[Rows]) -> Rows:
@@ -39,9 +39,12 @@ def choose_points(ts: Column, v: Column, start: int, end: int, pixels: int) -> C
     """
     if len(ts) <= 4 * pixels:
         return np.arange(len(ts))
-    width = max(1, end - start)
-    column = np.clip((ts - start) * pixels // width, 0, pixels - 1)
-    first = np.flatnonzero(np.concatenate(([True], column[1:] != column[:-1])))
+    # Where each column begins, without a product that int64 cannot hold.
+    step, rest = divmod(max(1, end - start), pixels)
+    column = np.arange(1, pixels)
+    begins = start + column * step - (-column * rest // pixels)
+    first = np.unique(np.concatenate(([0], np.searchsorted(ts, begins))))
+    first = first[first < len(ts)]
     last = np.append(first[1:], len(ts)) - 1
     least = _where(np.minimum, np.where(np.isnan(v), np.inf, v), first, last)
     greatest = _where(np.maximum, np.where(np.isnan(v), -np.inf, v), first, last)
@@ -53,6 +56,12 @@ def _where(extreme: np.ufunc, v: Column, first: Column, last: Column) -> Column:
     found = np.repeat(extreme.reduceat(v, first), last - first + 1)
     hits = np.flatnonzero(v == found)
     return hits[np.searchsorted(hits, first)]
+
+
+def held_through(ts: Column, gaps: Sequence[tuple[int, int]]) -> Column:
+    """Return the positions of the samples whose value held at the end of each gap (from, to)."""
+    held = np.searchsorted(ts, np.array([end for _, end in gaps], np.int64), side="right") - 1
+    return held[held >= 0]
 
 
 def break_at_gaps(
