@@ -255,8 +255,8 @@ const routes = {
   "GET /system": (req, res) => json(res, {
     version: "0.1.0", now: nowUs(), site: "demo", data_dir: "/home/ada/.local/share/lineshaft", demo: true, notices: [panel.notice],
     processes: ["bus", "plant", "connect", "history", "web"].map((name, i) => ({ name, state: "running", pid: 4100 + i, restarts: name === "connect" ? 1 : 0, since: BOOT - 5.4 * 3600e6, pss_mb: [24, 88, 96, 141, 118][i] })),
-    stream: { last_seq: seq, stored_seq: stored(), lag_rows: 120 + Math.round(hash(Date.now() >> 9) * 60), bytes: 18_400_000 },
-    samples_per_s: 148 + hash(Date.now() >> 10) * 9, disk: { free: 212e9, used_by_history: 1.94e9 }, kept_samples: 118_204_530 + Math.floor((nowUs() - BOOT) / 1e6) * 148,
+    stream: { last_seq: seq, stored_seq: stored(), lag_rows: 120 + Math.round(hash(Date.now() >> 9) * 60), stored_rows: 118_204_530 + Math.floor((nowUs() - BOOT) / 1e6) * 148, bytes: 18_400_000 },
+    samples_per_s: 148 + hash(Date.now() >> 10) * 9, disk: { free: 212e9, used_by_history: 1.94e9 },
   }),
   "GET /signals": (req, res) => json(res, { signals }),
   "GET /last": (req, res, url) => json(res, last(ids(url.searchParams.get("sid")))),

@@ -4,37 +4,49 @@ import { api } from "./api/client";
 import type { Signal, Source } from "./api/types";
 import { live } from "./live.svelte";
 
-let current = $state.raw<Snapshot>(snapshot([], []));
+// Two states, because sources change every second and signals hardly ever.
+let current = $state.raw(indexSignals([]));
+let origin = $state.raw(indexSources([]));
 let ready = $state(false);
 let shape = "";
 
-interface Snapshot {
-  signals: Signal[];
+interface Signals {
+  list: Signal[];
   bySid: Map<number, Signal>;
   byPath: Map<string, Signal>;
-  sources: Source[];
-  bySource: Map<string, Source>;
+  bySource: Map<string, Signal[]>;
 }
 
-function snapshot(signals: Signal[], sources: Source[]): Snapshot {
+function indexSignals(list: Signal[]): Signals {
+  const bySource = new Map<string, Signal[]>();
+  for (const s of list) {
+    const own = bySource.get(s.source);
+    if (own) own.push(s);
+    else bySource.set(s.source, [s]);
+  }
   return {
-    signals,
-    bySid: new Map(signals.map((s) => [s.sid, s])),
-    byPath: new Map(signals.map((s) => [s.path, s])),
-    sources,
-    bySource: new Map(sources.map((s) => [s.id, s])),
+    list,
+    bySid: new Map(list.map((s) => [s.sid, s])),
+    byPath: new Map(list.map((s) => [s.path, s])),
+    bySource,
   };
 }
+
+function indexSources(list: Source[]): { list: Source[]; byId: Map<string, Source> } {
+  return { list, byId: new Map(list.map((s) => [s.id, s])) };
+}
+
+const NO_SIGNALS: Signal[] = [];
 
 export const catalogue = {
   get ready(): boolean {
     return ready;
   },
   get signals(): Signal[] {
-    return current.signals;
+    return current.list;
   },
   get sources(): Source[] {
-    return current.sources;
+    return origin.list;
   },
   signal(sid: number): Signal | undefined {
     return current.bySid.get(sid);
@@ -43,15 +55,16 @@ export const catalogue = {
     return current.byPath.get(path);
   },
   source(id: string): Source | undefined {
-    return current.bySource.get(id);
+    return origin.byId.get(id);
   },
   signalsOf(source: string): Signal[] {
-    return current.signals.filter((s) => s.source === source);
+    return current.bySource.get(source) ?? NO_SIGNALS;
   },
   async load(): Promise<void> {
     const [signals, sources] = await Promise.all([api.signals(), api.sources()]);
     shape = shapeOf(sources);
-    current = snapshot(signals, sources);
+    current = indexSignals(signals);
+    origin = indexSources(sources);
     ready = true;
   },
   /** Follows the stream: new states at once, new signals when a source's shape changed. */
@@ -59,7 +72,7 @@ export const catalogue = {
     live.onSources((sources) => {
       const before = shape;
       shape = shapeOf(sources);
-      current = { ...current, sources, bySource: new Map(sources.map((s) => [s.id, s])) };
+      origin = indexSources(sources);
       if (shape !== before) void this.load().catch(() => undefined);
     });
     live.onConnect(() => {

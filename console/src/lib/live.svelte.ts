@@ -2,7 +2,8 @@
 // the server's beat can be seen, resumes by event id, and hands values over in one drawing step per
 // animation frame.
 
-import { flushSync, untrack } from "svelte";
+import { flushSync } from "svelte";
+import { SvelteMap } from "svelte/reactivity";
 import { api, BASE } from "./api/client";
 import type { Fact, LiveValues, Micros, Source } from "./api/types";
 import { EventParser } from "./sse";
@@ -12,15 +13,18 @@ const DEAD_MS = 6_000; // then the connection is opened anew
 const RETRY_MS = [200, 400, 800, 1_500];
 const MAX_SIDS = 2_000;
 
-/** The last value of a signal. Fields are read by components, written here. */
-export class Cell {
-  v = $state.raw<number | null>(null);
-  s = $state.raw<string | null>(null);
-  q = $state.raw(0);
-  ts = $state.raw<Micros | null>(null);
-  seq = $state.raw(0);
-  arrived: Micros | null = null;
+/** The last value of a signal; another object with every change. */
+export interface Cell {
+  readonly v: number | null;
+  readonly s: string | null;
+  readonly q: number;
+  readonly ts: Micros | null;
+  readonly seq: number;
+  /** When it came in over the stream (server time); null for a value read at the start. */
+  readonly arrived: Micros | null;
 }
+
+const EMPTY: Cell = { v: null, s: null, q: 0, ts: null, seq: 0, arrived: null };
 
 interface Drawn {
   v: number | string | null;
@@ -51,7 +55,7 @@ const state = $state({
   now: Date.now() * 1000,
 });
 
-const cells = new Map<number, Cell>();
+const cells = new SvelteMap<number, Cell>();
 const wanted = new Map<number, number>();
 const factListeners = new Set<(fact: Fact) => void>();
 const sourceListeners = new Set<(sources: Source[]) => void>();
@@ -90,13 +94,7 @@ export const live = {
     return state.now;
   },
   cell(sid: number): Cell {
-    let cell = cells.get(sid);
-    if (!cell) {
-      // Made outside of whatever reads it first: a reader does not follow what it made itself.
-      cell = untrack(() => new Cell());
-      cells.set(sid, cell);
-    }
-    return cell;
+    return cells.get(sid) ?? EMPTY;
   },
   /** Asks for signals while a view shows them; call the result when it no longer does. */
   need(sids: readonly number[]): () => void {
@@ -253,12 +251,14 @@ function draw(): void {
       const ts = values.ts[i]!;
       const cell = live.cell(sid);
       if (cell.ts !== null && ts < cell.ts) continue;
-      cell.v = values.v[i] ?? null;
-      cell.s = values.s?.[i] ?? null;
-      cell.q = values.q[i]!;
-      cell.ts = ts;
-      cell.seq = values.seq;
-      cell.arrived = snapshot ? cell.arrived : now;
+      cells.set(sid, {
+        v: values.v[i] ?? null,
+        s: values.s?.[i] ?? null,
+        q: values.q[i]!,
+        ts,
+        seq: values.seq,
+        arrived: snapshot ? cell.arrived : now,
+      });
       touched.push(sid);
     }
     for (const act of valueListeners) act(values);

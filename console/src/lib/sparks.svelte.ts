@@ -1,7 +1,7 @@
 // The last hour of many signals for sparklines: one request for all that are shown, then a point
 // every five seconds from the live values, and the whole anew every five minutes.
 
-import { untrack } from "svelte";
+import { SvelteMap } from "svelte/reactivity";
 import { api } from "./api/client";
 import type { Gap } from "./api/types";
 import { catalogue } from "./catalogue.svelte";
@@ -14,29 +14,17 @@ const PX = 60;
 const STEP_MS = 5_000;
 const AGAIN_MS = 300_000;
 
-class Spark {
-  line = $state.raw<Line>({ ts: [], v: [] });
-  fetched = 0;
-}
-
-const sparks = new Map<number, Spark>();
+const NONE: Line = { ts: [], v: [] };
+const lines = new SvelteMap<number, Line>();
+const fetched = new Map<number, number>();
 const wanted = new Map<number, number>();
 let timer: ReturnType<typeof setTimeout> | undefined;
 let ticking = false;
 let windowEnd = $state(0);
 
-function spark(sid: number): Spark {
-  let one = sparks.get(sid);
-  if (!one) {
-    one = untrack(() => new Spark()); // else its first reader would not follow it
-    sparks.set(sid, one);
-  }
-  return one;
-}
-
 export const hour = {
   line(sid: number): Line {
-    return spark(sid).line;
+    return lines.get(sid) ?? NONE;
   },
   /** The window's right end, the same for all. */
   get end(): number {
@@ -49,12 +37,12 @@ export const hour = {
       ticking = true;
       setInterval(step, STEP_MS);
       live.onConnect(() => {
-        for (const one of sparks.values()) one.fetched = 0;
+        fetched.clear();
         soon();
       });
       live.onFact((fact) => {
         if (fact.kind !== "link.gap") return;
-        for (const one of sparks.values()) one.fetched = 0;
+        fetched.clear();
         soon();
       });
     }
@@ -77,16 +65,16 @@ function soon(): void {
 
 async function fetchMissing(): Promise<void> {
   const asked = Date.now();
-  const sids = [...wanted.keys()].filter((sid) => asked - spark(sid).fetched > AGAIN_MS);
+  const sids = [...wanted.keys()].filter((sid) => asked - (fetched.get(sid) ?? 0) > AGAIN_MS);
   if (!sids.length) return;
-  for (const sid of sids) spark(sid).fetched = asked;
+  for (const sid of sids) fetched.set(sid, asked);
   const to = serverNow();
   try {
     const { series, gaps } = await api.trend(sids, to - HOUR, to, PX);
     windowEnd = to;
-    for (const { sid, ts, v } of series) spark(sid).line = breakAtGaps({ ts, v }, gapsOf(sid, gaps));
+    for (const { sid, ts, v } of series) lines.set(sid, breakAtGaps({ ts, v }, gapsOf(sid, gaps)));
   } catch {
-    for (const sid of sids) spark(sid).fetched = asked - AGAIN_MS + 15_000;
+    for (const sid of sids) fetched.set(sid, asked - AGAIN_MS + 15_000);
   }
 }
 
@@ -100,14 +88,14 @@ function step(): void {
   const now = serverNow();
   windowEnd = now;
   for (const sid of wanted.keys()) {
-    const one = spark(sid);
     const cell = live.cell(sid);
-    if (cell.ts === null || !one.fetched) continue;
-    const line = { ts: [...one.line.ts], v: [...one.line.v] };
+    const before = lines.get(sid);
+    if (cell.ts === null || !before) continue;
+    const line = { ts: [...before.ts], v: [...before.v] };
     const v = qualityClass(cell.q) === "bad" ? null : cell.v;
     if (appendLive(line, cell.ts, v)) {
       trimBefore(line, now - HOUR);
-      one.line = line;
+      lines.set(sid, line);
     }
   }
   soon();

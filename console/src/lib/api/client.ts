@@ -70,8 +70,8 @@ export interface BrowseRequest {
   endpoint: string;
   policy: string;
   mode: string;
-  user: string | null;
-  password: string | null;
+  user: string;
+  password: string;
 }
 
 export const api = {

@@ -26,11 +26,9 @@ export interface System {
   demo: boolean;
   notices: string[];
   processes: Process[];
-  stream: { last_seq: number; stored_seq: number; lag_rows: number; bytes: number };
+  stream: { last_seq: number; stored_seq: number; lag_rows: number; stored_rows: number; bytes: number };
   samples_per_s: number;
   disk: { free: number; used_by_history: number };
-  /** Rows in the history, where the server tells it. */
-  kept_samples?: number | null;
 }
 
 export type Kind = "float" | "int" | "bool" | "string";
@@ -41,6 +39,8 @@ export interface Signal {
   name: string;
   kind: Kind;
   unit: string;
+  /** What is odd about the unit; empty where nothing is. */
+  unit_note?: string;
   low: number | null;
   high: number | null;
   limit_low: number | null;
@@ -130,15 +130,15 @@ export interface Source {
   enabled: boolean;
   policy: Policy;
   mode: Mode;
-  user: string | null;
+  user: string;
   signals: number;
-  plant_speed: number | null;
+  plant_speed: number;
   task: Task;
   link: Link;
   since: Micros | null;
-  rate: number | null;
+  rate: number;
   lag_ms: number | null;
-  buffered: number | null;
+  buffered: number;
   last_sample: Micros | null;
   last_error: { message: string; hint: string; at: Micros } | null;
   gaps_24h: { count: number; seconds: number };
@@ -151,8 +151,9 @@ export interface NewSource {
   prefix: string;
   policy: Policy;
   mode: Mode;
-  user: string | null;
-  password: string | null;
+  /** Empty for nobody. */
+  user: string;
+  password: string;
   nodes: string[] | null;
 }
 

@@ -24,6 +24,8 @@ export class TrendStore {
   /** The whole extent of the chosen signals, for "all". */
   sids: number[] = [];
   lines = new Map<number, Line>();
+  /** The lines as they are drawn: broken at gaps, holding over silences. */
+  drawn = new Map<number, Line>();
   #gaps: Gap[] = [];
   #px = 1000;
   #range: Range = { kind: "last", span: 3_600_000_000 };
@@ -117,6 +119,7 @@ export class TrendStore {
       const tail = this.following && to > now - 5_000_000 ? this.#tail(sid, signal, line, now) : line;
       return breakAtGaps(holdOver(breakAtGaps(tail, own), silence(signal, pixel)), own);
     });
+    this.drawn = new Map(this.sids.map((sid, i) => [sid, drawn[i]!]));
     this.data = align(drawn);
     this.bands = bands(gaps, from, to);
   }
