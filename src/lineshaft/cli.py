@@ -105,9 +105,9 @@ def last(
         typer.echo(json.dumps(rows))
         return
     for row in rows:
-        shown = row["text"] if row["text"] is not None else row["value"]
+        shown = _shown(row)
         mark = "" if row["quality"] == "good" else f"  ({row['quality']})"
-        typer.echo(f"{row['time']}  {row['path']:<60} {shown!s:>14} {row['unit']}{mark}")
+        typer.echo(f"{row['time']}  {row['path']:<60} {shown:>14} {row['unit']}{mark}")
 
 
 @app.command()
@@ -177,12 +177,25 @@ def _rows(values: dict[str, Any], signals: dict[int, dict[str, Any]]) -> list[di
             "time": datetime.fromtimestamp(ts / 1e6, UTC).isoformat(timespec="milliseconds"),
             "value": value,
             "text": text,
+            "kind": signals[sid]["kind"],
+            "decimals": signals[sid]["decimals"],
             "unit": signals[sid]["unit"],
             "quality": describe(quality),
         }
         for sid, ts, value, text, quality in rows
     ]
     return sorted(made, key=lambda row: str(row["path"]))
+
+
+def _shown(row: dict[str, Any]) -> str:
+    value = row["value"]
+    if row["text"] is not None or value is None:
+        return row["text"] or "-"
+    if row["kind"] == "bool":
+        return "true" if value else "false"
+    if row["kind"] == "int":
+        return f"{value:.0f}"
+    return f"{value:.6g}" if row["decimals"] is None else f"{value:.{row['decimals']}f}"
 
 
 def _duration_us(text: str) -> int:

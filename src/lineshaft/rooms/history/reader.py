@@ -94,7 +94,7 @@ class Reader:
         before = self._held_at(sids, start)
         series = []
         for sid in sids:
-            first, last = np.searchsorted(rows.sid, (sid, sid + 1))
+            first, last = np.searchsorted(rows.sid, np.array((sid, sid + 1), rows.sid.dtype))
             own = merge([before.take(before.sid == sid), rows.slice(int(first), int(last))])
             keep = choose_points(own.ts, own.v, start, end, pixels)
             mine = [(g.start, g.end) for g in gaps if g.source == sources.get(sid)]

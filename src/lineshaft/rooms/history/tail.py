@@ -42,9 +42,12 @@ class TailBlock:
         """Return the rows of these signals (ascending) in [start, end), or None."""
         cuts = []
         for wanted in sids:
-            first, last = self._sid.searchsorted((wanted, wanted + 1)).tolist()
+            # Keys of the column's own type: any other has numpy copy the column first.
+            ends = np.array((wanted, wanted + 1), np.int32)
+            first, last = self._sid.searchsorted(ends).tolist()
             if first < last:
-                inner = self._ts[first:last].searchsorted((start, end)).tolist()
+                times = np.array((start, end), np.int64)
+                inner = self._ts[first:last].searchsorted(times).tolist()
                 first, last = first + inner[0], first + inner[1]
             if first < last:
                 batch = self.block.batch.slice(first, last - first)
