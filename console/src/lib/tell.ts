@@ -18,7 +18,8 @@ export function tellFact(fact: Fact): string {
 
 /** The cause in the words of whoever said it; empty where nobody did. */
 export function factCause(fact: Fact): string {
-  const cause = fact.body.cause ?? fact.body.reason ?? fact.body.message;
+  const error = fact.body.error as { message?: unknown } | undefined;
+  const cause = fact.body.cause ?? error?.message ?? fact.body.reason ?? fact.body.message;
   return typeof cause === "string" ? tellCause(cause) : "";
 }
 

@@ -194,6 +194,8 @@ export interface Panel {
   notice: string;
   plant_time_h: number;
   speed: number;
+  /** Plant time over wall time, as really reached. */
+  speed_reached?: number;
   speeds: number[];
   running: boolean;
   tripped: string | null;
