@@ -20,7 +20,6 @@ __all__ = [
     "Ground",
     "check_disk",
     "clean_folder",
-    "copy_limit",
     "fsync_limit",
     "run_platform",
     "say",

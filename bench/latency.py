@@ -61,7 +61,10 @@ def _measure(ground: Ground, seconds: float) -> list[float]:
     code = ground.post("session/code", {})["code"]
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
         browser = playwright.chromium.launch_persistent_context(
-            profile, executable_path=shutil.which("chromium"), args=_ARGUMENTS
+            profile,
+            executable_path=shutil.which("chromium"),
+            args=_ARGUMENTS,
+            bypass_csp=True,  # the driver polls by eval
         )
         page = browser.new_page()
         page.goto(f"{ground.address}/#/sign-in/{code}")

@@ -18,6 +18,7 @@ from lineshaft.bus.client import data_stream
 from lineshaft.clock import monotonic_s, now_us
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.core.ports import PlantPanel
+from lineshaft.rooms.history.engine.rows import split_seq
 from lineshaft.rooms.history.routes import Sids, parse_sids
 from lineshaft.rooms.history.tail import Tail
 from lineshaft.web.gate import COOKIE, read_cookie
@@ -205,7 +206,8 @@ class Overview:
                 for process in self._processes()
             ],
             stream=StreamView(
-                last_seq=tail.newest, stored_seq=tail.stored, lag_rows=waiting,
+                last_seq=split_seq(tail.newest)[1], stored_seq=split_seq(tail.stored)[1],
+                lag_rows=waiting,
                 stored_rows=tail.stored_rows, bytes=size,
             ),
             samples_per_s=round(self._rate[2], 1),
