@@ -145,9 +145,9 @@ class House:
             folder=self.folder,
         )  # fmt: skip
         self._task = asyncio.create_task(self.service.run(self._stop))
-        await until(self._answers, 10, "connect answers")
+        await until(self.answers, 10, "connect answers")
 
-    async def _answers(self) -> bool:
+    async def answers(self) -> bool:
         try:
             await self.bus.ask("connect", "apply", {}, 0.2)
         except Exception:
@@ -158,13 +158,6 @@ class House:
         self._stop.set()
         if self._task is not None:
             await asyncio.wait_for(self._task, 5)
-
-    async def kill(self) -> None:
-        """End the service as a crash would: nothing is sent any more."""
-        for running in self.service._running.values():
-            if running.runner is not None:
-                running.runner._courier.drain = _nothing  # type: ignore[method-assign]
-        await self.stop()
 
     async def ask(self, verb: str, **body: Any) -> Any:
         return await self.bus.ask("connect", verb, body, 30)
@@ -209,28 +202,32 @@ class House:
             yield message
 
 
-async def _nothing() -> None:
-    pass
+@asynccontextmanager
+async def open_bus(nats: NatsServer, max_bytes: int = 1_000_000_000) -> AsyncIterator[Bus]:
+    bus = await Bus.connect(nats.access, SITE, "test")
+    try:
+        await until(lambda: _made(bus, max_bytes), 10, "streams")
+        yield bus
+    finally:
+        await bus.close()
 
 
 @asynccontextmanager
-async def open_house(nats: NatsServer, folder: Path, **options: Any) -> AsyncIterator[House]:
-    bus = await Bus.connect(nats.access, SITE, "test")
-    try:
-        await until(lambda: _made(bus), 10, "streams")
+async def open_house(
+    nats: NatsServer, folder: Path, *, max_bytes: int = 1_000_000_000, **options: Any
+) -> AsyncIterator[House]:
+    async with open_bus(nats, max_bytes) as bus:
         house = House(folder, bus, **options)
         await house.start()
         try:
             yield house
         finally:
             await house.stop()
-    finally:
-        await bus.close()
 
 
-async def _made(bus: Bus) -> bool:
+async def _made(bus: Bus, max_bytes: int) -> bool:
     try:
-        await bus.ensure_streams(1_000_000_000)
+        await bus.ensure_streams(max_bytes)
     except Exception:
         return False
     return True
@@ -295,7 +292,8 @@ async def prove_counts(house: House, log: Path) -> Counts:
     gaps = [(f.body["from"], f.body["to"], f.body["cause"]) for f in facts]
     first, last = min(stored), max(stored)
     missing = []
-    for line in log.read_text().splitlines():
+    lines = await asyncio.to_thread(log.read_text)
+    for line in lines.splitlines():
         number, stamp = (int(part) for part in line.split())
         if first < number <= last and number not in set(stored):
             missing.append(number)

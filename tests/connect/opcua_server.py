@@ -7,6 +7,7 @@ answers each with a line.
 """
 
 import asyncio
+import gc
 import json
 import logging
 import sys
@@ -155,6 +156,7 @@ class Plant:
 
 
 async def main() -> None:
+    gc.disable()  # the address space is half a million objects, none of which dies
     options = json.loads(sys.argv[1])
     plant = Plant(options)
     # A machine may say what it never declared: the server shall not check its own values.

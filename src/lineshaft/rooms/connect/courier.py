@@ -16,7 +16,8 @@ from lineshaft.core.errors import Broken
 from lineshaft.core.facts import Fact
 from lineshaft.core.ports import BlockSink, FactSink
 from lineshaft.core.quality import BAD
-from lineshaft.rooms.connect.engine import Buffer, Gap, Outage, Recent, Rows
+from lineshaft.rooms.connect.continuity import Continuity
+from lineshaft.rooms.connect.engine import Buffer, Gap, Rows
 from lineshaft.rooms.connect.model import SourceState
 
 __all__ = ["Courier"]
@@ -42,8 +43,7 @@ class Courier:
         self._source, self._blocks, self._facts = source, blocks, facts
         self._keep_gap, self._state = keep_gap, state
         self._buffer = Buffer(limit)
-        self._outage = Outage(margin)
-        self._recent = Recent()
+        self.continuity = Continuity(margin)
         self._held: list[tuple[Rows, bool]] | None = []
         self._cause = "link"
         self._cause_fact: str | None = None
@@ -55,15 +55,6 @@ class Courier:
         self.settled_count = 0
         self.speed_sid: int | None = None
         self.missing: tuple[str, ...] = ()
-
-    def seed(self, high: int, arrival: int | None) -> None:
-        """Begin where an earlier process ended."""
-        self._outage.seed(high, arrival)
-
-    @property
-    def recent(self) -> Recent:
-        """What was sent last of each signal."""
-        return self._recent
 
     @property
     def waiting(self) -> int:
@@ -96,13 +87,13 @@ class Courier:
         if self._held is not None:
             self._held.append((rows, initial))
             return
-        self._outage.heard(rows)
+        self.continuity.heard(rows)
         self._pass_on(rows)
 
     def alive(self, arrival: int) -> None:
         """Take a sign of life."""
         if self._held is None:
-            self._outage.alive(arrival)
+            self.continuity.alive(arrival)
 
     def settled(self, arrival: int, missing: Sequence[str]) -> None:
         """Declare what may be missing, then let the samples go on."""
@@ -110,30 +101,28 @@ class Courier:
         self.missing = tuple(missing)
         self.settled_count += 1
         initial = [rows for rows, first in held if first]
-        fresh = [rows.where(~self._recent.knows(rows)) for rows in initial]
-        went_back = any(self._recent.is_behind(rows) for rows in initial)
-        gap = self._outage.ended(fresh, arrival, self._cause, went_back=went_back)
-        if gap is not None:
+        fresh = [rows.where(~self.continuity.knows(rows)) for rows in initial]
+        for gap in self.continuity.resume(fresh, arrival, self._cause):
             self._declare(gap)
+        self._cause_fact = None
         known = iter(fresh)
         for rows, first in held:
             if first:
                 self._pass_on(next(known))
             else:
-                self._outage.heard(rows)
+                self.continuity.heard(rows)
                 self._pass_on(rows)
 
     def overflowed(self, rows: Rows) -> None:
         """Declare what the server itself lost."""
         for sid, ts in zip(rows.sid.tolist(), rows.ts.tolist(), strict=True):
-            before = self._recent.stamp(sid)
+            before = self.continuity.stamp(sid)
             if before is not None and before < ts:
                 self._declare(Gap(before, ts, "overflow"))
 
     def _pass_on(self, rows: Rows) -> None:
         if not len(rows):
             return
-        self._recent.learn(rows.sid, rows.ts, rows.q)
         if self.speed_sid is not None:
             speeds = rows.v[(rows.sid == self.speed_sid) & (rows.q < BAD)]
             if len(speeds) and speeds[-1] > 0:
@@ -148,7 +137,6 @@ class Courier:
     def _declare(self, gap: Gap) -> None:
         body = {"source": self._source, "from": gap.start, "to": gap.end, "cause": gap.cause}
         fact = Fact("link.gap", now_us(), self._source, body, self._cause_fact)
-        self._cause_fact = None
         self._facts_waiting.append(fact)
         self._work.set()
 

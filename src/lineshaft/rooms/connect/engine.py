@@ -1,10 +1,7 @@
 """The thinking of the room `connect`: what is held until the bus has it, and what is missing.
 
-Pure: times are arguments. Three parts, one per question:
-
-- `Buffer`: which samples wait, and which go into the next block;
-- `Recent`: was this initial value sent before;
-- `Outage`: which stretch of time may lack samples after an interruption.
+Pure: times are arguments. `Buffer` answers which samples wait and which go into the next block;
+what is missing after an interruption is the business of `continuity`.
 
 Rules: a block holds rows in the order of their arrival, at most BLOCK_ROWS of them and never rows
 whose arrivals lie more than BLOCK_SPAN_US apart (the block's arrival is that of its first row, and
@@ -21,15 +18,13 @@ import numpy as np
 from lineshaft.core.quality import Reason, uncertain
 from lineshaft.core.samples import Floats, Ints, SampleBlock
 
-__all__ = ["BLOCK_ROWS", "BLOCK_SPAN_US", "Buffer", "Gap", "Outage", "Recent", "Rows", "tamed"]
+__all__ = ["BLOCK_ROWS", "BLOCK_SPAN_US", "Buffer", "Gap", "Mask", "Rows", "tamed"]
 
 BLOCK_ROWS: Final = 10_000
 BLOCK_SPAN_US: Final = 500_000
 _TEXT_CHARS: Final = 500_000  # of one block; keeps it far below what the bus takes in one message
 _AHEAD_US: Final = 60_000_000
 _PAGE: Final = 4096
-_NEVER: Final = -1  # no stamp lies before 1970
-_UNKNOWN: Final = -1  # no quality is negative
 
 Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
@@ -198,111 +193,3 @@ def _block(parts: Sequence[tuple[_Page, slice]], origin: str, arrival: int) -> S
         origin=origin,
         arrival=arrival,
     )
-
-
-class Recent:
-    """The newest stamp and quality sent of each signal; recognises a value sent before."""
-
-    def __init__(self) -> None:
-        self._sid = np.empty(0, np.int64)  # ascending; the other columns go with it
-        self._ts = np.empty(0, np.int64)
-        self._q = np.empty(0, np.int64)
-
-    def _places(self, sid: Ints) -> Ints:
-        """Return where each signal stands, making room for those not met before."""
-        places = np.searchsorted(self._sid, sid)
-        found = places < len(self._sid)
-        found[found] = self._sid[places[found]] == sid[found]
-        if found.all():
-            return places
-        new = np.unique(sid[~found])
-        at = np.searchsorted(self._sid, new)
-        self._sid = np.insert(self._sid, at, new)
-        self._ts = np.insert(self._ts, at, _NEVER)
-        self._q = np.insert(self._q, at, _UNKNOWN)
-        return np.searchsorted(self._sid, sid)
-
-    def learn(self, sid: Ints, ts: Ints, q: Ints | None = None) -> None:
-        """Note samples that were sent; without `q` their quality is not known."""
-        places = self._places(sid)
-        order = np.argsort(ts, kind="stable")  # of several of one signal the newest stays
-        places, stamps = places[order], ts[order]
-        newer = stamps >= self._ts[places]
-        places = places[newer]
-        self._ts[places] = stamps[newer]
-        self._q[places] = _UNKNOWN if q is None else q[order][newer]
-
-    def knows(self, rows: Rows) -> Mask:
-        """Return, row by row, whether this very sample was the last one sent of its signal."""
-        places = self._places(rows.sid)
-        quality = self._q[places]
-        same = (self._ts[places] == rows.ts) & ((quality == rows.q) | (quality == _UNKNOWN))
-        return np.asarray(same, np.bool_)
-
-    def stamp(self, sid: int) -> int | None:
-        """Return the newest stamp sent of a signal, or None."""
-        place = int(np.searchsorted(self._sid, sid))
-        if place == len(self._sid) or self._sid[place] != sid or self._ts[place] == _NEVER:
-            return None
-        return int(self._ts[place])
-
-    def is_behind(self, rows: Rows) -> bool:
-        """Return whether a signal came with an older stamp than it had: its clock went back."""
-        return bool((rows.ts < self._ts[self._places(rows.sid)]).any())
-
-
-class Outage:
-    """Follows how far a source is complete, and says after an interruption what may be missing.
-
-    `margin` (µs) is one publishing interval: the last notification may lack what was sampled
-    while it was on its way. Stamps are the source's own; where no sample came for a while, the
-    last sign of life, less the lag of the source's stamps, says up to when nothing was missing.
-    """
-
-    def __init__(self, margin: int) -> None:
-        self.margin = margin
-        self._high: int | None = None
-        self._alive: int | None = None
-        self._lags: deque[int] = deque(maxlen=64)
-
-    def seed(self, high: int, arrival: int | None = None) -> None:
-        """Begin where an earlier process ended: its newest stamp, and when that arrived."""
-        self._high = high if arrival is None else min(high, arrival + BLOCK_SPAN_US)
-        self._alive = arrival
-        if arrival is not None:
-            self._lags.append(max(0, arrival - high))
-
-    def heard(self, rows: Rows) -> None:
-        """Note samples that came as changes."""
-        if len(rows):
-            newest = min(int(rows.ts.max()), rows.arrival)
-            self._high = newest if self._high is None else max(newest, self._high)
-            self._lags.append(rows.arrival - newest)
-            self._alive = rows.arrival
-
-    def alive(self, arrival: int) -> None:
-        """Note a sign of life without samples."""
-        self._alive = arrival
-
-    def ended(
-        self, fresh: Sequence[Rows], arrival: int, cause: str, *, went_back: bool = False
-    ) -> Gap | None:
-        """Say what may be missing, given the initial values after an interruption that were not
-        sent before, and whether they show that the source's clock went back; and go on from them.
-        The first connection ever lacks nothing."""
-        newest = max((min(int(r.ts.max()), r.arrival) for r in fresh if len(r)), default=None)
-        high, alive = self._high, self._alive
-        self._alive = arrival
-        if newest is None:
-            return None
-        self._high = newest if high is None else max(newest, high)
-        if high is None:
-            return None
-        start = high if alive is None else max(high, alive - max(self._lags, default=0))
-        if newest > start - self.margin:
-            return Gap(start - self.margin, newest, cause)
-        if went_back and alive is not None:  # told in the source's new time
-            self._high = newest
-            self._lags.clear()
-            return Gap(newest - (arrival - alive) - self.margin, newest, cause)
-        return None

@@ -197,14 +197,14 @@ class ConnectService:
         if stored:
             sids = np.fromiter(stored.keys(), np.int64, len(stored))
             stamps = np.fromiter(stored.values(), np.int64, len(stored))
-            courier.recent.learn(sids, stamps)
-            courier.seed(int(stamps.max()), None)
+            courier.continuity.learn(sids, stamps)
+            courier.continuity.seed(int(stamps.max()))
         name, streams = data_stream(self._bus.site), self._bus.streams
         subject = f"ls.{self._bus.site}.data.{source}"
         last = await streams.last_of(name, subject)
         if last is None:
             return
-        courier.seed(int(last.headers["Ls-T1"]), int(last.headers["Ls-Arrival"]))
+        courier.continuity.seed(int(last.headers["Ls-T1"]), int(last.headers["Ls-Arrival"]))
         for seq in range(max(1, last.seq - _TAIL), last.seq + 1):
             message = last if seq == last.seq else await streams.message(name, seq)
             if message is None or message.subject != subject:
@@ -212,7 +212,8 @@ class ConnectService:
             with suppress(LineshaftError):
                 block = decode_block(message.data, message.headers)
                 quality = block.batch.column(4).to_numpy().astype(np.int64)
-                courier.recent.learn(block.sid.astype(np.int64), block.ts, quality)
+                sid, lag = block.sid.astype(np.int64), block.arrival - block.ts
+                courier.continuity.learn(sid, block.ts, quality, lag)
 
     async def _keep_gap(self, source: str, gap: Gap) -> None:
         # The Fact is on disk already; the ledger serves counting, and may lag behind it.
