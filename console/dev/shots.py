@@ -1,8 +1,10 @@
 """Pictures of every page of the console, in both themes and languages, from the mock server.
 
 Run `npm run mock` in one shell, then `python dev/shots.py OUT [page ...]` with Playwright installed.
+With LINK in the environment (a sign-in link) a running platform is shown, in one look.
 """
 
+import os
 import shutil
 import sys
 import tempfile
@@ -10,10 +12,11 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-BASE = "http://127.0.0.1:8401"
+LINK = os.environ.get("LINK", "http://127.0.0.1:8401/#/sign-in/abc")
+BASE = LINK.split("/#")[0]
 PAGES = {
     "overview": "#/",
-    "plant": "#/plant/tep",
+    "plant": "#/plant",
     "plant-drawer": "#/plant/tep?v=7",
     "wo": "#/plant/wo",
     "machines": "#/plant/press",
@@ -52,7 +55,7 @@ def main() -> None:
             page = ctx.new_page()
             page.on("console", lambda m: print("console:", m.type, m.text) if m.type in ("error", "warning") else None)
             page.on("pageerror", lambda e: print("page error:", e))
-            page.goto(f"{BASE}/#/sign-in/abc")
+            page.goto(LINK)
             settle(page)
             for name in names:
                 page.goto(f"{BASE}/{PAGES[name]}")

@@ -90,7 +90,7 @@ test("times are written on a 24-hour clock in the chosen zone", () => {
 });
 
 const signal = (path: string, more: Partial<Signal> = {}): Signal => ({
-  sid: 1, path, name: path, kind: "float", unit: "", low: 0, high: 1, limit_low: null, limit_high: null, period_ms: null,
+  sid: 1, path, name: path, kind: "float", unit: "", unit_note: "", low: 0, high: 1, limit_low: null, limit_high: null, period_ms: null,
   source: "s", writable: false, decimals: null, description: "", ...more,
 });
 
@@ -112,7 +112,7 @@ test("search needs every word and prefers starts and short names", () => {
 });
 
 const node = (path: string): BrowseNode => ({
-  node_id: `i=${path}`, path, name: path.split("/").pop()!, kind: "float", unit: "Cel", low: null, high: null, writable: false, value: 1, description: "",
+  node_id: `i=${path}`, path, name: path.split("/").pop()!, kind: "float", unit: "Cel", low: null, high: null, limit_low: null, limit_high: null, decimals: null, writable: false, value: 1, description: "",
 });
 
 test("what a server offers becomes a tree to tick", () => {

@@ -98,6 +98,11 @@ function pair(s: number, big: number, bigName: string, small: number, smallName:
   return rest ? `${whole} ${bigName} ${rest} ${smallName}` : `${whole} ${bigName}`;
 }
 
+/** A position in the stream: the low 40 bits count, the others are the stream's epoch. */
+export function formatSequence(seq: number, locale: string): string {
+  return formatNumber(seq % 2 ** 40, 0, locale);
+}
+
 /** A thumbprint in groups of four, as people compare it by eye. */
 export function groupHex(hex: string): string {
   return hex.replace(/[^0-9a-fA-F]/g, "").toUpperCase().replace(/(.{4})(?=.)/g, "$1 ");

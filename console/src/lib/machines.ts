@@ -29,8 +29,24 @@ export function machinesOf(signals: readonly Signal[], prefix: string): Machine[
   return [...machines.values()];
 }
 
-/** The signals that say most about a plant in few: those with normal limits, then measured ones. */
-export function keySignals(signals: readonly Signal[], limit: number): Signal[] {
+const TOLD: Record<string, string[]> = {
+  tep: [
+    "reactor/pressure", "reactor/temperature", "reactor/level", "separator/level", "stripper/level",
+    "product/flow", "product/composition-g", "purge/flow", "economics/cost",
+  ],
+  "williams-otto": [
+    "reactor/temperature", "reactor/level", "jacket/temperature", "product/flow",
+    "product/fraction-p", "economics/profit",
+  ],
+};
+
+/**
+ * The signals that say most about a plant in few: the known ones of a drawn plant, else those with
+ * normal limits, then measured ones.
+ */
+export function keySignals(signals: readonly Signal[], limit: number, view = ""): Signal[] {
+  const told = (TOLD[view] ?? []).map((key) => signals.find((s) => s.path.endsWith(`/${key}`))).filter((s) => s !== undefined);
+  if (told.length) return told.slice(0, limit);
   const rank = (s: Signal): number => {
     if (s.kind !== "float" || /-(sp|local|margin)$/.test(s.path)) return 0;
     if (s.limit_low !== null || s.limit_high !== null) return 3;

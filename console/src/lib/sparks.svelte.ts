@@ -7,7 +7,7 @@ import type { Gap } from "./api/types";
 import { catalogue } from "./catalogue.svelte";
 import { live, serverNow } from "./live.svelte";
 import { qualityClass } from "./quality";
-import { HOUR } from "./time";
+import { HOUR, MINUTE } from "./time";
 import { appendLive, breakAtGaps, trimBefore, type Line } from "./trend/lines";
 
 const PX = 60;
@@ -21,10 +21,15 @@ const wanted = new Map<number, number>();
 let timer: ReturnType<typeof setTimeout> | undefined;
 let ticking = false;
 let windowEnd = $state(0);
+let first = $state(Infinity);
 
 export const hour = {
   line(sid: number): Line {
     return lines.get(sid) ?? NONE;
+  },
+  /** The window's left end: an hour ago, or later while nothing is that old yet. */
+  get start(): number {
+    return Math.max(this.end - HOUR, Math.min(first, this.end - 2 * MINUTE));
   },
   /** The window's right end, the same for all. */
   get end(): number {
@@ -72,6 +77,7 @@ async function fetchMissing(): Promise<void> {
   try {
     const { series, gaps } = await api.trend(sids, to - HOUR, to, PX);
     windowEnd = to;
+    for (const { ts } of series) if (ts.length) first = Math.min(first, ts[0]!);
     for (const { sid, ts, v } of series) lines.set(sid, breakAtGaps({ ts, v }, gapsOf(sid, gaps)));
   } catch {
     for (const sid of sids) fetched.set(sid, asked - AGAIN_MS + 15_000);

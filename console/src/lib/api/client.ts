@@ -2,8 +2,8 @@
 // own words, mutating calls with the header that a foreign page cannot send.
 
 import type {
-  Browse, BrowseNode, Certificate, Columns, Extent, Fact, NewSource, Panel, Probe, Problem, Session,
-  Signal, Source, System, Trend,
+  Browse, BrowseRequest, CertificateList, Columns, Extent, Fact, NewSource, Panel, Probe, Problem,
+  Session, Signal, Source, SourceChange, System, Trend,
 } from "./types";
 
 export const BASE = "/api/v1";
@@ -66,14 +66,6 @@ function query(params: Record<string, string | number | readonly number[] | unde
   return parts.length ? `?${parts.join("&")}` : "";
 }
 
-export interface BrowseRequest {
-  endpoint: string;
-  policy: string;
-  mode: string;
-  user: string;
-  password: string;
-}
-
 export const api = {
   session: () => call<Session>("GET", "/session"),
   signIn: (code: string) => call<void>("POST", "/session", { code }),
@@ -93,18 +85,17 @@ export const api = {
     call<{ facts: Fact[] }>("GET", "/facts" + query(params)).then((r) => r.facts),
   sources: () => call<{ sources: Source[] }>("GET", "/sources").then((r) => r.sources),
   addSource: (source: NewSource) => call<Source>("POST", "/sources", source),
-  changeSource: (id: string, change: Partial<NewSource & { enabled: boolean }>) =>
+  changeSource: (id: string, change: SourceChange) =>
     call<Source>("PUT", `/sources/${encodeURIComponent(id)}`, change),
   removeSource: (id: string) => call<void>("DELETE", `/sources/${encodeURIComponent(id)}`),
   probe: (endpoint: string) => call<Probe>("POST", "/opcua/probe", { endpoint }),
   trust: (thumbprint: string) => call<void>("POST", "/opcua/trust", { thumbprint }),
   distrust: (thumbprint: string) => call<void>("POST", "/opcua/distrust", { thumbprint }),
-  certificates: () =>
-    call<{ certificates: Certificate[]; own: Certificate | null }>("GET", "/opcua/certificates"),
+  certificates: () => call<CertificateList>("GET", "/opcua/certificates"),
   browse: (request: BrowseRequest) => call<Browse>("POST", "/opcua/browse", request),
   panel: () => call<Panel>("GET", "/panel"),
   setPanel: (
-    change: { speed: number } | { disturbance: { id: number | string; on: boolean } } | { restart: true },
+    change: { speed: number } | { disturbance: { id: number; on: boolean } } | { restart: true },
   ) => call<Panel | undefined>("POST", "/panel", change),
 };
 
@@ -112,5 +103,3 @@ export const api = {
 export function rawUrl(sid: number[], from: number, to: number, format: "csv" | "arrow"): string {
   return BASE + "/raw" + query({ sid, from: Math.round(from), to: Math.round(to), format });
 }
-
-export type { BrowseNode };

@@ -1,66 +1,41 @@
-// The shapes of the HTTP API, in one place. Times are integer microseconds UTC. When
-// `schema.d.ts` has been generated from the server's OpenAPI (`npm run types`), these names become
-// aliases of its components and nothing else in the console changes.
+// The words of the HTTP API. They come from `schema.d.ts`, which is made from the server's OpenAPI
+// (`npm run types`); here they only get their short names, and texts that can take few values get
+// those values. Times are integer microseconds UTC.
+
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+type Narrow<T, More> = Omit<T, keyof More> & More;
 
 export type Micros = number;
-
-export interface Session {
-  user: string;
-  expires: Micros;
-}
-
-export interface Process {
-  name: string;
-  state: "running" | "starting" | "restarting" | "failed" | "stopped";
-  pid: number | null;
-  restarts: number;
-  since: Micros;
-  pss_mb: number | null;
-}
-
-export interface System {
-  version: string;
-  now: Micros;
-  site: string;
-  data_dir: string;
-  demo: boolean;
-  notices: string[];
-  processes: Process[];
-  stream: { last_seq: number; stored_seq: number; lag_rows: number; stored_rows: number; bytes: number };
-  samples_per_s: number;
-  disk: { free: number; used_by_history: number };
-}
-
 export type Kind = "float" | "int" | "bool" | "string";
+export type Task = "idle" | "starting" | "running" | "stopped";
+export type Link = "disconnected" | "connecting" | "connected" | "refused";
+export type Mode = "SignAndEncrypt" | "Sign" | "None";
 
-export interface Signal {
-  sid: number;
-  path: string;
-  name: string;
-  kind: Kind;
-  unit: string;
-  /** What is odd about the unit; empty where nothing is. */
-  unit_note?: string;
-  low: number | null;
-  high: number | null;
-  limit_low: number | null;
-  limit_high: number | null;
-  period_ms: number | null;
-  source: string;
-  writable: boolean;
-  decimals: number | null;
-  description: string;
-}
-
-/** Samples as columns. `v` is null for a text or a bad value. */
-export interface Columns {
-  sid: number[];
-  ts: Micros[];
-  v: (number | null)[];
-  s: (string | null)[];
-  q: number[];
-  seq?: number[];
-}
+export type Session = Schemas["Who"];
+export type Process = Narrow<Schemas["ProcessState"], { state: "running" | "starting" | "restarting" | "failed" | "stopped" }>;
+export type System = Narrow<Schemas["SystemView"], { processes: Process[] }>;
+export type Signal = Narrow<Schemas["SignalView"], { kind: Kind }>;
+export type Certificate = Narrow<Schemas["CertificateView"], { uris?: string[]; reason?: string }>;
+export type Source = Narrow<
+  Schemas["SourceView"],
+  { task: Task; link: Link; mode: Mode; certificate: Certificate | null }
+>;
+export type NewSource = Required<Schemas["SourceDraft"]>;
+export type SourceChange = Schemas["SourceChange"];
+export type Endpoint = Narrow<Schemas["EndpointView"], { mode: Mode }>;
+export type Probe = Narrow<Schemas["ProbeAnswer"], { endpoints: Endpoint[]; certificate: Certificate | null }>;
+export type BrowseNode = Narrow<Schemas["NodeView"], { kind: Kind }>;
+export type Browse = Narrow<Schemas["BrowseAnswer"], { nodes: BrowseNode[] }>;
+export type BrowseRequest = Omit<Required<Schemas["BrowseRequest"]>, "source">;
+export type CertificateList = Schemas["CertificateList"];
+export type Columns = Schemas["SampleColumns"];
+export type TrendSeries = Schemas["TrendSeries"];
+export type Gap = Schemas["TrendGap"];
+export type Trend = Schemas["Trend"];
+export type Extent = Schemas["Extent"];
+export type Fact = Schemas["FactBody"];
 
 /** An event of the live stream: here `seq` is the event's own position, `stored` what is on disk. */
 export interface LiveValues extends Omit<Columns, "seq"> {
@@ -68,127 +43,7 @@ export interface LiveValues extends Omit<Columns, "seq"> {
   stored: number;
 }
 
-export interface TrendSeries {
-  sid: number;
-  ts: Micros[];
-  v: (number | null)[];
-  q: number[];
-}
-
-export interface Gap {
-  source: string;
-  from: Micros;
-  to: Micros;
-  cause: string;
-}
-
-export interface Trend {
-  from: Micros;
-  to: Micros;
-  series: TrendSeries[];
-  gaps: Gap[];
-}
-
-export interface Extent {
-  first: Micros | null;
-  last: Micros | null;
-}
-
-export interface Fact {
-  id: string;
-  kind: string;
-  at: Micros;
-  subject: string;
-  body: Record<string, unknown>;
-  cause: string | null;
-}
-
-export interface Certificate {
-  thumbprint: string;
-  subject: string;
-  issuer: string;
-  not_before: Micros;
-  not_after: Micros;
-  trusted: boolean;
-  uris?: string[];
-  reason?: string | null;
-  state?: "trusted" | "quarantined";
-}
-
-export type Policy = "Basic256Sha256" | "None" | (string & {});
-export type Mode = "SignAndEncrypt" | "Sign" | "None";
-export type Task = "idle" | "starting" | "running" | "stopped";
-export type Link = "disconnected" | "connecting" | "connected" | "refused";
-
-export interface Source {
-  id: string;
-  name: string;
-  protocol: string;
-  endpoint: string;
-  prefix: string;
-  view: string;
-  enabled: boolean;
-  policy: Policy;
-  mode: Mode;
-  user: string;
-  signals: number;
-  plant_speed: number;
-  task: Task;
-  link: Link;
-  since: Micros | null;
-  rate: number;
-  lag_ms: number | null;
-  buffered: number;
-  last_sample: Micros | null;
-  last_error: { message: string; hint: string; at: Micros } | null;
-  gaps_24h: { count: number; seconds: number };
-  certificate: Certificate | null;
-}
-
-export interface NewSource {
-  name: string;
-  endpoint: string;
-  prefix: string;
-  policy: Policy;
-  mode: Mode;
-  /** Empty for nobody. */
-  user: string;
-  password: string;
-  nodes: string[] | null;
-}
-
-export interface Endpoint {
-  url: string;
-  policy: Policy;
-  mode: Mode;
-  tokens: string[];
-  level: number;
-}
-
-export interface Probe {
-  endpoints: Endpoint[];
-  certificate: Certificate | null;
-}
-
-export interface BrowseNode {
-  node_id: string;
-  path: string;
-  name: string;
-  kind: Kind;
-  unit: string;
-  low: number | null;
-  high: number | null;
-  writable: boolean;
-  value: number | string | boolean | null;
-  description: string;
-}
-
-export interface Browse {
-  server: { name: string; [key: string]: unknown };
-  nodes: BrowseNode[];
-  truncated: boolean;
-}
-
+/** The panel of a simulated plant; its form is the plant's own, so the schema leaves it open. */
 export interface Panel {
   plant: string;
   notice: string;
@@ -199,7 +54,7 @@ export interface Panel {
   speeds: number[];
   running: boolean;
   tripped: string | null;
-  disturbances: { id: number | string; name: string; on: boolean }[];
+  disturbances: { id: number; name: string; on: boolean }[];
 }
 
 /** The body of every refusal. */
