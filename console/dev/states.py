@@ -4,21 +4,22 @@ the palette, the settings, every step of adding a source, a gap under the cursor
 Run `npm run mock` in one shell, then `python dev/states.py OUT [theme] [lang]` with Playwright.
 """
 
-import shutil
 import sys
-import tempfile
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
-from shots import ARGS, BASE, settle
+from shots import BASE, look_at, open_page, settle
 
 
 def play(what: str) -> None:
+    """Have the mock play an event."""
     urllib.request.urlopen(urllib.request.Request(f"{BASE}/dev/{what}", method="POST")).close()
 
 
-def stepper(page: Page, shot) -> None:
+def stepper(page: Page, shot: Callable[[str], None]) -> None:
+    """Walk through every step of adding a source."""
     page.goto(f"{BASE}/#/sources/new")
     page.fill("[data-testid=add-endpoint]", "opc.tcp://nobody:4840")
     page.click("[data-testid=add-next]")
@@ -49,18 +50,14 @@ def stepper(page: Page, shot) -> None:
 
 
 def main() -> None:
+    """Take the pictures."""
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
     theme = sys.argv[2] if len(sys.argv) > 2 else "light"
     lang = sys.argv[3] if len(sys.argv) > 3 else "en"
     with sync_playwright() as p:
-        ctx = p.chromium.launch_persistent_context(
-            tempfile.mkdtemp(), executable_path=shutil.which("chromium"), headless=True, args=ARGS,
-            viewport={"width": 1280, "height": 800}, locale="zh-CN" if lang == "zh" else "en-US",
-            color_scheme=theme, timezone_id="Europe/Berlin")
-        page = ctx.new_page()
-        page.on("console", lambda m: print("console:", m.type, m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda e: print("page error:", e))
+        ctx = look_at(p, theme, lang)
+        page = open_page(ctx)
 
         def shot(name: str) -> None:
             page.screenshot(path=out / f"s-{name}-{theme}-{lang}.png")

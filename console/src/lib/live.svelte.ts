@@ -8,7 +8,7 @@ import { api, BASE } from "./api/client";
 import type { Fact, LiveValues, Micros, Source } from "./api/types";
 import { EventParser } from "./sse";
 
-const SILENCE_MS = 2_500; // then the server is called lost (three seconds at most, with the check)
+const SILENCE_MS = 2_200; // then the server is called lost (three seconds at most, with the check)
 const DEAD_MS = 6_000; // then the connection is opened anew
 const RETRY_MS = [200, 400, 800, 1_500];
 const MAX_SIDS = 2_000;
@@ -72,7 +72,7 @@ let waiting: { values: LiveValues; snapshot: boolean }[] = [];
 let frame = 0;
 
 export const live = {
-  /** No sign of life from the server for more than about 2.5 s. */
+  /** No sign of life from the server for more than 2.2 s. */
   get lost(): boolean {
     return state.lost;
   },

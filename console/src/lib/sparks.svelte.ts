@@ -8,7 +8,7 @@ import { catalogue } from "./catalogue.svelte";
 import { live, serverNow } from "./live.svelte";
 import { qualityClass } from "./quality";
 import { HOUR, MINUTE } from "./time";
-import { appendLive, breakAtGaps, trimBefore, type Line } from "./trend/lines";
+import { appendLive, breakAtGaps, holdOver, trimBefore, type Line } from "./trend/lines";
 
 const PX = 60;
 const STEP_MS = 5_000;
@@ -75,10 +75,16 @@ async function fetchMissing(): Promise<void> {
   for (const sid of sids) fetched.set(sid, asked);
   const to = serverNow();
   try {
-    const { series, gaps } = await api.trend(sids, to - HOUR, to, PX);
+    // While the history is young its pixels are spent on what there is.
+    if (first === Infinity) first = (await api.extent(sids)).first ?? Infinity;
+    const from = Math.max(to - HOUR, Math.min(first, to - 2 * MINUTE));
+    const { series, gaps } = await api.trend(sids, from, to, PX);
     windowEnd = to;
-    for (const { ts } of series) if (ts.length) first = Math.min(first, ts[0]!);
-    for (const { sid, ts, v } of series) lines.set(sid, breakAtGaps({ ts, v }, gapsOf(sid, gaps)));
+    const silence = Math.max(10_000_000, ((to - from) / PX) * 2);
+    for (const { sid, ts, v } of series) {
+      const own = gapsOf(sid, gaps);
+      lines.set(sid, breakAtGaps(holdOver(breakAtGaps({ ts, v }, own), silence), own));
+    }
   } catch {
     for (const sid of sids) fetched.set(sid, asked - AGAIN_MS + 15_000);
   }
