@@ -98,9 +98,7 @@ class Device:
         return self.sid, T0 + tick * 100 * MS - self.late_ms * MS
 
 
-devices = st.lists(
-    st.tuples(st.integers(1, 15), st.integers(-5000, 5000)), min_size=1, max_size=4
-)
+devices = st.lists(st.tuples(st.integers(1, 15), st.integers(-5000, 5000)), min_size=1, max_size=4)
 outages = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 40)), min_size=1, max_size=6)
 
 

@@ -1,8 +1,9 @@
-"""Reading publish responses: equal to the library's reader where that can read, and never fooled."""
+"""Reading publish responses: what the library writes is read, and noise never fools the reader."""
 
 import math
 import struct
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -128,10 +129,8 @@ def test_overflow_is_noticed() -> None:
 
 @given(st.binary(max_size=300))
 def test_noise_is_malformed_or_harmless(noise: bytes) -> None:
-    try:
+    with suppress(Malformed):
         read_publish(noise, [False] * 4)
-    except Malformed:
-        pass
 
 
 @given(st.integers(0, 400), st.integers(0, 255), st.integers(0, 400))
@@ -145,10 +144,8 @@ def test_a_damaged_response_is_malformed_or_harmless(place: int, byte: int, cut:
     )
     if place < len(whole):
         whole[place] = byte
-    try:
+    with suppress(Malformed):
         read_publish(bytes(whole[: len(whole) - cut % 50]), [False, True, False])
-    except Malformed:
-        pass
 
 
 def test_endless_arrays_and_nests_end() -> None:
@@ -166,10 +163,8 @@ def test_endless_arrays_and_nests_end() -> None:
         b"\x96" + struct.pack("<i", 2**31 - 1) + b"\x00" * 50,
         b"\xc1" + struct.pack("<i", 0) + struct.pack("<i", 2**31 - 1),
     ):
-        try:
+        with suppress(Malformed):
             read_publish(item(variant), [False])
-        except Malformed:
-            continue
 
 
 def test_quality_names_are_those_of_the_standard() -> None:

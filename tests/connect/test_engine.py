@@ -21,7 +21,11 @@ MS = 1000
 
 
 def rows(
-    sid: Sequence[int], ts: Sequence[int], arrival: int, q: int = 0, s: list[str | None] | None = None
+    sid: Sequence[int],
+    ts: Sequence[int],
+    arrival: int,
+    q: int = 0,
+    s: list[str | None] | None = None,
 ) -> Rows:
     count = len(sid)
     return Rows(

@@ -5,8 +5,8 @@ next subscription begins, and that bounds the loss, signal by signal:
 
 - a signal whose initial value was sent before has not changed: it lacks nothing;
 - otherwise its lost changes lie after its last sent stamp and up to its initial stamp;
-- and not before the last sign of life of the link, told in the signal's own clock, which lags behind
-  the arrival by what it lagged at its last change;
+- and not before the last sign of life of the link, told in the signal's own clock, which lags
+  behind the arrival by what it lagged at its last change;
 - where its stamps went back, its clock was set back: then the loss is told in its new time.
 
 The gaps are those stretches joined. The first connection ever lacks nothing.

@@ -20,7 +20,7 @@ __all__ = ["is_same_quantity", "merged", "unit_note"]
 # UCUM atoms that pint spells otherwise.
 _PINT = {
     "Cel": "degC", "[degF]": "degF", "[degR]": "degR", "deg": "degree", "'": "arcminute",
-    "''": "arcsecond", "%": "percent", "[ppth]": "1e-3", "[ppm]": "ppm", "[ppb]": "1e-9",
+    "''": "arcsecond", "%": "percent", "[ppth]": "permille", "[ppm]": "ppm", "[ppb]": "ppb",
     "h": "hour", "min": "minute", "d": "day", "wk": "week", "a": "year", "mo": "month",
     "l": "liter", "L": "liter", "mL": "milliliter", "ml": "milliliter", "hL": "hectoliter",
     "t": "tonne", "u": "unified_atomic_mass_unit", "Ohm": "ohm", "kOhm": "kiloohm",
@@ -28,8 +28,8 @@ _PINT = {
     "[lb_av]": "pound", "[oz_av]": "ounce", "[gal_us]": "gallon", "[bbl_us]": "oil_barrel",
     "[Btu_IT]": "Btu_it", "[Btu]": "Btu", "[HP]": "horsepower", "m[H2O]": "meter_H2O",
     "cm[H2O]": "centimeter_H2O", "mm[Hg]": "mmHg", "m[Hg]": "meter_Hg", "[in_i'H2O]": "inch_H2O",
-    "[pH]": "dimensionless", "[RPM]": "rpm", "B": "bel", "dB": "decibel",
-    "kWh": "kilowatt_hour", "bit": "bit", "By": "byte", "Bd": "baud", "G": "gauss",
+    "[pH]": "dimensionless", "var": "volt_ampere", "kvar": "kilovolt_ampere",
+    "[RPM]": "rpm", "dB": "decibel", "kWh": "kilowatt_hour", "bit": "bit", "By": "byte", "Bd": "baud", "G": "gauss",
 }  # fmt: skip
 _MONEY = {"[USD]", "[EUR]", "[CNY]", "USD", "EUR", "CNY"}  # UCUM has none: bracketed, its §7
 _TERM = re.compile(r"([a-zA-Z%'\[\]_$0-9{}]*?)([+-]?\d+)?")
@@ -40,7 +40,7 @@ def _registry() -> "UnitRegistry[float]":
     from pint import UnitRegistry
 
     registry: UnitRegistry[float] = UnitRegistry(autoconvert_offset_to_baseunit=True)
-    registry.define("ppm = 1e-6")
+    registry.define("ppb = 1e-9")
     return registry
 
 
@@ -53,29 +53,31 @@ def unit_note(unit: str) -> str:
     """
     if unit in {"", "1", "%"}:
         return ""
-    if len(unit) > 64:
-        return "too long for a unit"
+    if len(unit) <= 64 and unit.isascii() and all(_is_unit(atom) for atom in _atoms(unit)):
+        return ""
+    return f"'{unit[:64]}' is not a unit code of UCUM that is known here"
+
+
+def _is_unit(atom: str) -> bool:
+    """Return whether pint knows an atom by its symbol; its long names are no codes."""
+    if atom in _MONEY:
+        return True
     try:
-        for term in _terms(unit):
-            _registry().Unit(term)
+        known = _registry().Unit(_PINT.get(atom, atom))
     except Exception:  # pint raises by kind of trouble; for us all of them mean: not known
-        return f"'{unit}' is not a unit code of UCUM that is known here"
-    return ""
+        return False
+    return atom in _PINT or f"{known:~}".replace("µ", "u") == atom
 
 
-def _terms(unit: str) -> list[str]:
-    """Cut a UCUM expression at its dots and slashes and spell each term pint's way."""
+def _atoms(unit: str) -> list[str]:
+    """Cut a UCUM expression at its dots and slashes, exponents and numbers left out."""
     plain = re.sub(r"\{[^}]*\}", "", unit)  # annotations in braces mean nothing (UCUM §6)
-    terms = []
+    atoms = []
     for raw in re.split(r"[./*()]", plain):
         match = _TERM.fullmatch(raw)
-        if raw.isdigit() or not raw:
-            continue
-        atom = match[1] if match and match[2] else raw
-        if atom in _MONEY:
-            continue
-        terms.append(_PINT.get(atom, atom))
-    return terms
+        if raw and not raw.isdigit():
+            atoms.append(match[1] if match and match[2] else raw)
+    return atoms
 
 
 def is_same_quantity(known: Signal, draft: Signal) -> bool:
