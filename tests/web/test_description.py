@@ -22,6 +22,4 @@ def test_every_operation_has_a_summary_and_a_unique_id() -> None:
 
 
 if __name__ == "__main__":
-    FILE.write_text(
-        json.dumps(describe_api(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    )
+    FILE.write_text(json.dumps(describe_api(), indent=1, sort_keys=True, ensure_ascii=False) + "\n")

@@ -23,7 +23,7 @@ from lineshaft.core.samples import SampleBlock
 __all__ = ["Bus", "data_stream", "decode_block", "fact_stream"]
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
-_ACK_S = 5.0
+_ACK_S = 2.0
 _HEADER_BYTES = 4096
 
 

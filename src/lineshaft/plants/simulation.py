@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
+from lineshaft.clock import monotonic_s
 from lineshaft.core.errors import Refused
 from lineshaft.core.signals import Kind
 from lineshaft.plants.control import LocalControl
@@ -79,12 +80,11 @@ class Simulation:
                 self._judge_speed(self.plant.hours - before, wall)
 
     async def _advance(self, hours: float) -> None:
-        loop = asyncio.get_running_loop()
-        end = loop.time() + TICK_S
+        end = monotonic_s() + TICK_S
         slices = max(1, math.ceil(hours / _SLICE_H))
         for _ in range(slices):
             await asyncio.to_thread(self.plant.advance, hours / slices)
-            if loop.time() > end:
+            if monotonic_s() > end:
                 return
 
     def _judge_speed(self, hours: float, wall: float) -> None:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import duckdb
 import numpy as np
@@ -28,6 +28,7 @@ __all__ = ["Gap", "Reader", "Series"]
 
 FOREVER: Final = 1 << 62
 _MAX_RAW: Final = 20_000_000
+_SIDES: Final[tuple[Literal["left", "right"], ...]] = ("left", "right")
 _LOOK_BACK_FILES: Final = 2_000
 _STEP: Final = 8
 _QUERY = (
@@ -94,7 +95,7 @@ class Reader:
         before = self._held_at(sids, start)
         series = []
         for sid in sids:
-            first, last = np.searchsorted(rows.sid, np.array((sid, sid + 1), rows.sid.dtype))
+            first, last = (np.searchsorted(rows.sid, np.int32(sid), side) for side in _SIDES)
             own = merge([before.take(before.sid == sid), rows.slice(int(first), int(last))])
             keep = choose_points(own.ts, own.v, start, end, pixels)
             mine = [(g.start, g.end) for g in gaps if g.source == sources.get(sid)]

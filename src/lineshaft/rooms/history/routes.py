@@ -157,6 +157,11 @@ def router(history: HistoryService, signals: Callable[[], Sequence[Signal]]) -> 
         holes = [{"source": g.source, "from": g.start, "to": g.end, "cause": g.cause} for g in gaps]
         return _json({"from": begin, "to": end, "series": drawn, "gaps": holes})
 
+    _add_looks(api, history)
+    return api
+
+
+def _add_looks(api: APIRouter, history: HistoryService) -> None:
     @api.get("/extent", summary="First and last stamp of signals")
     async def extent(sid: Sids) -> Extent:
         first, final = await history.extent(parse_sids(sid))
@@ -179,8 +184,6 @@ def router(history: HistoryService, signals: Callable[[], Sequence[Signal]]) -> 
                 for f in found
             ]
         )  # fmt: skip
-
-    return api
 
 
 def _range(start: int | None, to: int | None) -> tuple[int, int]:

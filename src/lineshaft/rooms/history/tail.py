@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from lineshaft.bus import Bus, Gone, Message
 from lineshaft.bus.client import data_stream, decode_block
+from lineshaft.bus.streams import end
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.core.samples import SampleBlock
 from lineshaft.rooms.history.engine.last import LastValues
@@ -42,9 +43,10 @@ class TailBlock:
         """Return the rows of these signals (ascending) in [start, end), or None."""
         cuts = []
         for wanted in sids:
-            # Keys of the column's own type: any other has numpy copy the column first.
-            ends = np.array((wanted, wanted + 1), np.int32)
-            first, last = self._sid.searchsorted(ends).tolist()
+            # A key of the column's own type: any other has numpy copy the column first.
+            key = np.int32(wanted)
+            first = int(self._sid.searchsorted(key))
+            last = int(self._sid.searchsorted(key, "right"))
             if first < last:
                 times = np.array((start, end), np.int64)
                 inner = self._ts[first:last].searchsorted(times).tolist()
@@ -105,9 +107,7 @@ class Tail:
             try:
                 await asyncio.wait({pruner, follower}, return_when="FIRST_COMPLETED")
             finally:
-                pruner.cancel()
-                follower.cancel()
-                outcomes = await asyncio.gather(pruner, follower, return_exceptions=True)
+                outcomes = await end(pruner, follower)
             for outcome in outcomes:
                 heals = isinstance(outcome, Broken) and outcome.retryable
                 if isinstance(outcome, Exception) and not heals:
