@@ -89,12 +89,13 @@ async def test_a_foreign_server(house: House, foreign: ForeignServer, secured: b
     await until(lambda: house.state(source).samples > before + 100, 20)
     await until(lambda: house.service._running[source].runner.waiting == 0)
 
-    written = dict(foreign.log())
     counts = [int(v) for _, v, q in await house.samples("counter") if q == 0]
     assert counts == list(range(counts[0], counts[0] + len(counts))), "no count is lost or doubled"
     stamps = {ts: int(v) for ts, v, _ in await house.samples("counter")}
+    forces = await house.samples("force")
+    written = dict(foreign.log())
     checked = 0
-    for ts, v, q in await house.samples("force"):
+    for ts, v, q in forces:
         count = min(stamps.items(), key=lambda item: abs(item[0] - ts))
         if abs(count[0] - ts) < 20_000 and q == 0:
             assert v in {written.get(count[1] + d) for d in (-1, 0, 1)}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lineshaft.core.errors import Refused
+from lineshaft.rooms.connect.protocols.opcua import session
 from tests.connect.conftest import House, ServerProcess, make_certificate, until
 from tests.connect.test_link import Servers, connected, value
 
@@ -79,9 +80,20 @@ async def test_a_changed_certificate_is_refused_until_somebody_trusts_it(
     assert gaps[0].body["cause"] == "refused"
 
     await house.ask("distrust", thumbprint=facts[-1].body["thumbprint"])
-    server.stop()
-    await asyncio.to_thread(server.start)
-    await until(lambda: house.state(source).link == "refused", 15)
+    await until(lambda: house.state(source).link == "refused", 5, "cut at once")
+
+
+async def test_the_channel_is_renewed_while_values_come(
+    house: House, secured: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_CHANNEL_MS", 1000)
+    await trusted(house, secured)
+    source = await house.add(secured.endpoint, **SECURED)
+    await connected(house, source)
+    since = house.state(source).since
+    before = house.state(source).samples
+    await until(lambda: house.state(source).samples > before + 35)
+    assert house.state(source).since == since and not await house.facts("link.lost")
 
 
 async def test_a_wrong_password_is_refused_and_nowhere_to_be_seen(

@@ -80,7 +80,7 @@ class Desk:
         return {}
 
     async def distrust(self, body: Body) -> Body:
-        """Trust a certificate no more; sources that use it are refused at their next attempt."""
+        """Trust a certificate no more; sources connected by it are cut and then refused."""
         certificate = self._pki.distrust(str(body.get("thumbprint", "")))
         await self._tell("certificate.quarantined", certificate.thumbprint, _named(certificate))
         self._changed()

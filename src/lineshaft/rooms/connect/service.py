@@ -25,7 +25,7 @@ from lineshaft.records import Engine
 from lineshaft.rooms.connect.courier import Courier
 from lineshaft.rooms.connect.desk import Desk
 from lineshaft.rooms.connect.engine import Gap
-from lineshaft.rooms.connect.model import Certificate, Source, SourceState, Task
+from lineshaft.rooms.connect.model import Certificate, Link, Source, SourceState, Task
 from lineshaft.rooms.connect.protocols.opcua.browse import browse
 from lineshaft.rooms.connect.protocols.opcua.pki import Pki
 from lineshaft.rooms.connect.protocols.opcua.session import Session
@@ -115,6 +115,12 @@ class ConnectService:
             if source_id not in wanted:
                 await self._halt(running)
                 del self._running[source_id]
+        for running in self._running.values():
+            shown = running.state.certificate
+            if running.state.link == Link.CONNECTED and shown is not None:
+                trusted = self._pki.is_trusted(shown.thumbprint)
+                if not trusted:  # any more; it begins anew below, and is refused
+                    await self._halt(running)
         for source in sources:
             known = self._running.get(source.id)
             running = known or _Running(source, SourceState())

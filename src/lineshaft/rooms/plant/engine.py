@@ -29,7 +29,8 @@ _PINT = {
     "[Btu_IT]": "Btu_it", "[Btu]": "Btu", "[HP]": "horsepower", "m[H2O]": "meter_H2O",
     "cm[H2O]": "centimeter_H2O", "mm[Hg]": "mmHg", "m[Hg]": "meter_Hg", "[in_i'H2O]": "inch_H2O",
     "[pH]": "dimensionless", "var": "volt_ampere", "kvar": "kilovolt_ampere",
-    "[RPM]": "rpm", "dB": "decibel", "kWh": "kilowatt_hour", "bit": "bit", "By": "byte", "Bd": "baud", "G": "gauss",
+    "[RPM]": "rpm", "dB": "decibel", "kWh": "kilowatt_hour", "bit": "bit", "By": "byte",
+    "Bd": "baud", "G": "gauss",
 }  # fmt: skip
 _MONEY = {"[USD]", "[EUR]", "[CNY]", "USD", "EUR", "CNY"}  # UCUM has none: bracketed, its §7
 _TERM = re.compile(r"([a-zA-Z%'\[\]_$0-9{}]*?)([+-]?\d+)?")

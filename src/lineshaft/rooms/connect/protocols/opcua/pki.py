@@ -64,11 +64,15 @@ class Pki:
     def judge(self, der: bytes) -> Certificate:
         """Return a server's certificate with our judgement of it."""
         found = read_certificate(der)
-        trusted = (self._folder / "trusted" / f"{found.thumbprint}.der").exists()
+        trusted = self.is_trusted(found.thumbprint)
         reason = "" if trusted else "nobody has trusted this certificate yet"
         if found.not_after < self._began_us:
             reason = "it has expired" if trusted else f"{reason}; it has expired"
         return replace(found, trusted=trusted, reason=reason)
+
+    def is_trusted(self, thumbprint: str) -> bool:
+        """Return whether somebody trusts the certificate of this thumbprint now."""
+        return (self._folder / "trusted" / f"{thumbprint}.der").exists()
 
     def quarantine(self, der: bytes) -> bool:
         """Keep an unknown certificate for a decision; return whether it is new here."""

@@ -31,6 +31,8 @@ _POLICIES: Final[dict[str, type[security_policies.SecurityPolicy]]] = {
     "Aes128Sha256RsaOaep": security_policies.SecurityPolicyAes128Sha256RsaOaep,
     "Aes256Sha256RsaPss": security_policies.SecurityPolicyAes256Sha256RsaPss,
 }
+_SESSION_MS: Final = 60_000
+_CHANNEL_MS: Final = 3_600_000
 _MOST_BYTES: Final = 64 * 1024 * 1024
 T = TypeVar("T")
 
@@ -133,14 +135,11 @@ async def open_session(login: Login, pki: Pki) -> AsyncIterator[Session]:
             if not certificate.trusted:
                 raise Untrusted(certificate, der)
             await _secure(client, login, pki, der)
-        if login.user:
-            client.set_user(login.user)
-            client.set_password(login.password)
         await _step(client.connect_socket(), "connecting")
         await _step(client.send_hello(), "saying hello")
         await _step(client.open_secure_channel(), "opening the channel")
         await _step(client.create_session(), "making a session")
-        await _step(client.activate_session(client._username, client._password), "signing in")
+        await _step(client.activate_session(login.user or None, login.password), "signing in")
         yield Session(client, certificate)
     finally:
         await _close(client)
@@ -170,7 +169,8 @@ async def discover(
 def _client(login: Login) -> Client:
     client = Client(login.endpoint, timeout=STEP_S)
     client.name = client.description = "Lineshaft"
-    client.session_timeout = 60_000
+    client.session_timeout = _SESSION_MS
+    client.secure_channel_timeout = _CHANNEL_MS
     client.max_messagesize = _MOST_BYTES
     return client
 
