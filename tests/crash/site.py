@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from lineshaft.bus import Bus
+from lineshaft.bus.streams import end
 from lineshaft.core.facts import Fact
 from lineshaft.records import metadata, open_records
 from lineshaft.rooms.history.facts import FactKeeper
@@ -136,8 +137,7 @@ class Site:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end(task)
 
     async def restart_bus(self, between: Callable[[], object] = lambda: None) -> None:
         """Kill the bus, do something, start it, and return once we are connected again."""
@@ -155,13 +155,13 @@ class Site:
 
     async def stored(self, within_s: float = 30) -> None:
         """Return once the catalogue has all that the stream holds."""
-        end = time.monotonic() + within_s
+        late = time.monotonic() + within_s
         while True:
             state = await self.bus.streams.state(STREAM)
             row = self.catalogue.row()
             if row and (row.token, row.last.position) == (state.token, state.last):
                 return
-            assert time.monotonic() < end, f"stored up to {row}, the stream ends at {state}"
+            assert time.monotonic() < late, f"stored up to {row}, the stream ends at {state}"
             await asyncio.sleep(0.02)
 
     def file_numbers(self) -> list[int]:
@@ -204,8 +204,7 @@ class Site:
         try:
             await until(lambda: (row := stream.row()) is not None and row.last.position >= newest)
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end(task)
         return FactStore(self.engine).find(kinds=[kind], limit=5000)[::-1]
 
     def end(self) -> None:

@@ -19,11 +19,10 @@ from typing import Any, Final, TypeVar
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
 from lineshaft.core.errors import Broken
 
-__all__ = ["DUPLICATE_WINDOW_S", "Away", "Gone", "Message", "StreamState", "Streams"]
+__all__ = ["DUPLICATE_WINDOW_S", "Away", "Gone", "Message", "StreamState", "Streams", "end"]
 
 DUPLICATE_WINDOW_S: Final = 600
 _BATCH: Final = 256
@@ -193,14 +192,18 @@ class Streams:
             yield Gone(gone, after.seq - 1, after.at)
 
     async def _consume(self, name: str, first: int) -> AsyncGenerator[Message, None]:
-        inbox = self._client.new_inbox()
+        inbox, arrived = self._client.new_inbox(), asyncio.Queue[Msg]()
+
+        async def put(message: Msg) -> None:
+            arrived.put_nowait(message)
+
         subscription = await self._client.subscribe(
-            inbox, pending_msgs_limit=0, pending_bytes_limit=0
+            inbox, cb=put, pending_msgs_limit=0, pending_bytes_limit=0
         )
         try:
             consumer = await self._make_consumer(name, first)
             ask = f"$JS.API.CONSUMER.MSG.NEXT.{name}.{consumer}"
-            async for message in self._pull(subscription, ask, inbox):
+            async for message in self._pull(arrived, ask, inbox):
                 yield message
         finally:
             with suppress(nats.errors.Error):
@@ -216,7 +219,7 @@ class Streams:
         return str(made["name"])
 
     async def _pull(
-        self, subscription: Subscription, ask: str, inbox: str
+        self, arrived: "asyncio.Queue[Msg]", ask: str, inbox: str
     ) -> AsyncGenerator[Message, None]:
         """Keep a pull request open and hand out what comes; end where the consumer fell silent."""
         request = {
@@ -229,7 +232,11 @@ class Streams:
             if left <= 0:
                 await self._client.publish(ask, body, reply=inbox)
                 left = _BATCH
-            message = await subscription.next_msg(_IDLE_S)
+            if arrived.empty():
+                async with asyncio.timeout(_IDLE_S):
+                    message = await arrived.get()
+            else:
+                message = arrived.get_nowait()
             headers = message.headers or {}
             status = headers.get("Status")
             if status is None:
@@ -269,6 +276,19 @@ class Streams:
 
 
 _LOST = (Away, nats.errors.Error, TimeoutError, ConnectionError)
+
+
+async def end(*tasks: "asyncio.Future[Any]") -> list[Any]:
+    """Cancel tasks that use the bus and return their outcomes once they are over.
+
+    A cancellation that meets the answer of a request is swallowed by `asyncio.wait_for` (before
+    Python 3.12), so it is repeated.
+    """
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=0.5)
+    return await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _stored(message: Msg) -> Message:

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from lineshaft.bus import Bus
 from lineshaft.bus.client import data_stream
+from lineshaft.bus.streams import end
 from lineshaft.core.facts import Fact
 from lineshaft.rooms.history.engine.rows import Rows
 from lineshaft.rooms.history.facts import FactKeeper
@@ -33,9 +34,8 @@ async def keep_history(
         await asyncio.wait({keeper, shower, writing}, return_when="FIRST_COMPLETED")
     finally:
         stop.set()
-        keeper.cancel()
-        shower.cancel()
-        outcomes = await asyncio.gather(writing, keeper, shower, return_exceptions=True)
+        others = await end(keeper, shower)
+        outcomes = [*await asyncio.gather(writing, return_exceptions=True), *others]
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome

@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from lineshaft.bus import Bus, Gone, Message
 from lineshaft.bus.client import data_stream, decode_block
-from lineshaft.bus.streams import Away
+from lineshaft.bus.streams import Away, end
 from lineshaft.clock import monotonic_s, now_us
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.core.facts import Fact
@@ -107,8 +107,7 @@ class Writer:
         try:
             await self._collect(queue, feeder, ended)
         finally:
-            feeder.cancel()
-            await asyncio.gather(feeder, return_exceptions=True)
+            await end(feeder)
 
     async def _collect(
         self, queue: "asyncio.Queue[Message | Gone]", feeder: "asyncio.Future[None]",
