@@ -89,7 +89,7 @@ class Ground:
         with urllib.request.urlopen(request, timeout=60) as response:
             return json.loads(response.read())
 
-    def wait(self, path: str, until: Any, limit_s: float = 60) -> Any:
+    def wait(self, path: str, until: Any, limit_s: float = 60, pause_s: float = 0.02) -> Any:
         """Ask until `until(answer)` is true; return the answer."""
         end = time.monotonic() + limit_s
         while True:
@@ -101,7 +101,7 @@ class Ground:
                 pass
             if time.monotonic() > end:
                 raise SystemExit(f"bench: {path} did not come to what was expected")
-            time.sleep(0.02)
+            time.sleep(pause_s)
 
 
 @contextmanager

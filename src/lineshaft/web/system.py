@@ -192,7 +192,7 @@ class Overview:
         except (Broken, TimeoutError):
             size = 0
         tail = self._tail
-        waiting = sum(len(held.block) for held in tail.blocks() if held.seq > tail.stored)
+        waiting = sum(len(held) for held in tail.blocks() if held.seq > tail.stored)
         error = self.shown.get("error")
         return SystemView(
             version=__version__,
@@ -236,7 +236,7 @@ def live_router(live: Live) -> APIRouter:
         last_event_id: Annotated[str, Header(max_length=40)] = "",
         after: Annotated[int, Query(ge=0, description="as Last-Event-ID")] = 0,
     ) -> StreamingResponse:
-        seen = int(last_event_id) if last_event_id.isdigit() else after
+        seen = int(last_event_id) if last_event_id.isdecimal() else after
         stream = live.events(parse_sids(sid) if sid else [], seen)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)

@@ -69,6 +69,7 @@ class FileStore:
                 compression="zstd",
                 compression_level=1,
                 use_dictionary=["sid", "s", "q"],
+                write_statistics=["sid", "ts"],
                 column_encoding={"ts": "DELTA_BINARY_PACKED", "seq": "DELTA_BINARY_PACKED",
                                  "v": "PLAIN"},
             ) as writer:  # fmt: skip

@@ -143,8 +143,8 @@ class Reader:
         blocks: Sequence[TailBlock], sids: Sequence[int], start: int, end: int, stored: int
     ) -> list[Rows]:
         wanted = sorted(set(sids))
-        found = (b.rows(wanted, start, end) for b in blocks if b.seq > stored)
-        return [rows for rows in found if rows is not None]
+        held = (block for block in blocks if block.seq > stored)
+        return [rows for block in held for rows in block.rows(wanted, start, end)]
 
     def _held_at(self, sids: Sequence[int], start: int) -> Rows:
         """Return each signal's newest row before `start`, searching files from the newest back."""

@@ -19,7 +19,7 @@ from lineshaft.bus.streams import end
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.core.samples import SampleBlock
 from lineshaft.rooms.history.engine.last import LastValues
-from lineshaft.rooms.history.engine.rows import Rows, bounded, full_seq, gather, split_seq
+from lineshaft.rooms.history.engine.rows import Rows, bounded, full_seq, split_seq
 from lineshaft.rooms.history.model import StreamRow
 from lineshaft.rooms.history.store import Catalogue
 
@@ -30,32 +30,32 @@ _RETRY_S = 0.05
 
 
 class TailBlock:
-    """A block that is not in a file yet, with its full sequence number."""
+    """The rows of one block that is not in a file yet, with its full sequence number."""
 
-    __slots__ = ("_sid", "_ts", "block", "seq")
+    __slots__ = ("_rows", "seq")
 
     def __init__(self, seq: int, block: SampleBlock) -> None:
         self.seq = seq
-        self.block = block
-        self._sid, self._ts = block.sid, block.ts
+        self._rows = Rows.of_block(seq, block)
 
-    def rows(self, sids: Sequence[int], start: int, end: int) -> Rows | None:
-        """Return the rows of these signals (ascending) in [start, end), or None."""
-        cuts = []
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def rows(self, sids: Sequence[int], start: int, end: int) -> list[Rows]:
+        """Return the rows of these signals in [start, end), a part a signal that has any."""
+        sid, ts, found = self._rows.sid, self._rows.ts, []
         for wanted in sids:
-            # A key of the column's own type: any other has numpy copy the column first.
+            # Keys of the columns' own types: any other has numpy copy the column first.
             key = np.int32(wanted)
-            first = int(self._sid.searchsorted(key))
-            last = int(self._sid.searchsorted(key, "right"))
+            first = int(sid.searchsorted(key))
+            last = int(sid.searchsorted(key, "right"))
             if first < last:
-                times = np.array((start, end), np.int64)
-                inner = self._ts[first:last].searchsorted(times).tolist()
-                first, last = first + inner[0], first + inner[1]
+                stamps = ts[first:last]
+                last = first + int(stamps.searchsorted(np.int64(end)))
+                first += int(stamps.searchsorted(np.int64(start)))
             if first < last:
-                batch = self.block.batch.slice(first, last - first)
-                cut = SampleBlock(batch, self.block.origin, self.block.arrival)
-                cuts.append((self.seq, cut))
-        return gather(cuts) if cuts else None
+                found.append(self._rows.slice(first, last))
+        return found
 
 
 class Tail:

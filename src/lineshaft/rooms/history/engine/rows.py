@@ -116,6 +116,20 @@ class Rows:
         )
 
     @classmethod
+    def of_block(cls, seq: int, block: SampleBlock) -> "Rows":
+        """Return the rows of one block as views of it, all with the full number `seq`."""
+        batch = block.batch
+        s = batch.column(3)
+        return cls(
+            block.sid,
+            block.ts,
+            batch.column(2).to_numpy(zero_copy_only=False),
+            batch.column(4).to_numpy(),
+            np.broadcast_to(np.int64(seq), batch.num_rows),
+            None if s.null_count == len(s) else s.cast(pa.utf8()),
+        )
+
+    @classmethod
     def empty(cls) -> "Rows":
         """Return no rows."""
         return cls(
