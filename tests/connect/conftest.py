@@ -87,6 +87,10 @@ class ServerProcess:
     def endpoint(self) -> str:
         return f"opc.tcp://127.0.0.1:{self.port}"
 
+    @property
+    def log(self) -> Path:
+        return Path(self.options["count_log"])
+
 
 @pytest.fixture
 def servers() -> Iterator[Callable[..., ServerProcess]]:
@@ -105,6 +109,23 @@ def servers() -> Iterator[Callable[..., ServerProcess]]:
 def plain() -> Iterator[ServerProcess]:
     """One server without security for all tests that leave it as it was."""
     server = ServerProcess().start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def counting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One server that logs its counts, for all tests that leave it running."""
+    server = ServerProcess(count_log=str(tmp_path_factory.mktemp("counting") / "log")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def hurrying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """The same, at fifty counts a second."""
+    log = tmp_path_factory.mktemp("hurrying") / "log"
+    server = ServerProcess(count_log=str(log), count_ms=20).start()
     yield server
     server.stop()
 

@@ -9,9 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.connect.conftest import HERE, House, open_bus, open_house, prove_counts, until
+from tests.connect.conftest import (
+    HERE,
+    House,
+    ServerProcess,
+    open_bus,
+    open_house,
+    prove_counts,
+    until,
+)
 from tests.connect.proxy import FaultProxy
-from tests.connect.test_link import Servers, connected
+from tests.connect.test_link import connected
 from tests.support.nats import NatsServer
 
 
@@ -32,10 +40,9 @@ class ConnectProcess:
 
 
 async def run_with_kills(
-    nats: NatsServer, servers: Servers, folder: Path, kills: int, seed: int
+    nats: NatsServer, counting: ServerProcess, folder: Path, kills: int, seed: int
 ) -> None:
-    log, dice = folder / "counts", random.Random(seed)
-    server = servers(count_log=str(log))
+    dice = random.Random(seed)
     async with open_bus(nats) as bus:
         house = House(folder, bus)
         process = ConnectProcess(folder)
@@ -43,7 +50,7 @@ async def run_with_kills(
         outage = 0.0
         try:
             await until(house.answers, 20, "connect answers")
-            await house.add(server.endpoint)
+            await house.add(counting.endpoint)
             for _ in range(kills):
                 await _grows(house)
                 await asyncio.sleep(dice.random() * 0.5)
@@ -56,7 +63,7 @@ async def run_with_kills(
                 outage += time.time() - began
         finally:
             process.kill()
-        counts = await prove_counts(house, log)
+        counts = await prove_counts(house, counting.log)
     assert {cause for _, _, cause in counts.gaps} <= {"process"}
     assert len(counts.gaps) <= kills
     assert counts.declared_s <= outage + kills
@@ -76,23 +83,23 @@ async def _grows(house: House) -> None:
     await until(more, 20, "blocks arrive")
 
 
-async def test_kill_the_connector(nats: NatsServer, servers: Servers, tmp_path: Path) -> None:
-    await run_with_kills(nats, servers, tmp_path, 2, seed=1)
+async def test_kill_the_connector(
+    nats: NatsServer, counting: ServerProcess, tmp_path: Path
+) -> None:
+    await run_with_kills(nats, counting, tmp_path, 2, seed=1)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
 async def test_kill_the_connector_many_times(
-    nats: NatsServer, servers: Servers, tmp_path: Path
+    nats: NatsServer, counting: ServerProcess, tmp_path: Path
 ) -> None:
-    await run_with_kills(nats, servers, tmp_path, 20, seed=2)
+    await run_with_kills(nats, counting, tmp_path, 20, seed=2)
 
 
-async def test_kill_the_bus(nats: NatsServer, servers: Servers, tmp_path: Path) -> None:
-    log = tmp_path / "counts"
-    server = servers(count_log=str(log))
+async def test_kill_the_bus(nats: NatsServer, counting: ServerProcess, tmp_path: Path) -> None:
     async with open_house(nats, tmp_path) as house:
-        source = await house.add(server.endpoint)
+        source = await house.add(counting.endpoint)
         await connected(house, source)
         for _ in range(3):
             await until(lambda: house.service._running[source].runner.waiting == 0)
@@ -102,17 +109,15 @@ async def test_kill_the_bus(nats: NatsServer, servers: Servers, tmp_path: Path) 
         await until(lambda: house.service._running[source].runner.waiting == 0)
         before = house.state(source).samples
         await until(lambda: house.state(source).samples > before + 3)
-        counts = await prove_counts(house, log)
+        counts = await prove_counts(house, counting.log)
         assert not counts.missing and not counts.gaps, "what was buffered is not a gap"
 
 
 async def test_a_buffer_that_runs_over_says_what_it_lost(
-    nats: NatsServer, servers: Servers, tmp_path: Path
+    nats: NatsServer, hurrying: ServerProcess, tmp_path: Path
 ) -> None:
-    log = tmp_path / "counts"
-    server = servers(count_log=str(log), count_ms=20)
     async with open_house(nats, tmp_path, buffer_samples=40) as house:
-        source = await house.add(server.endpoint)
+        source = await house.add(hurrying.endpoint)
         await connected(house, source)
         await until(lambda: house.service._running[source].runner.waiting == 0)
         nats.kill()
@@ -120,18 +125,16 @@ async def test_a_buffer_that_runs_over_says_what_it_lost(
         await until(lambda: house.state(source).samples > before + 120)
         nats.start()
         await until(lambda: house.service._running[source].runner.waiting == 0)
-        counts = await prove_counts(house, log)
+        counts = await prove_counts(house, hurrying.log)
     assert counts.missing
     assert {cause for _, _, cause in counts.gaps} == {"buffer"}
 
 
 async def test_a_full_stream_is_waited_for_and_declared(
-    nats: NatsServer, servers: Servers, tmp_path: Path
+    nats: NatsServer, hurrying: ServerProcess, tmp_path: Path
 ) -> None:
-    log = tmp_path / "counts"
-    server = servers(count_log=str(log), count_ms=20)
     async with open_house(nats, tmp_path, max_bytes=60_000, buffer_samples=60) as house:
-        source = await house.add(server.endpoint)
+        source = await house.add(hurrying.endpoint)
         await connected(house, source)
         runner = house.service._running[source].runner
         assert runner is not None
@@ -146,11 +149,9 @@ async def test_a_full_stream_is_waited_for_and_declared(
 
 
 async def test_a_slow_link_loses_nothing(
-    nats: NatsServer, servers: Servers, tmp_path: Path
+    nats: NatsServer, counting: ServerProcess, tmp_path: Path
 ) -> None:
-    log = tmp_path / "counts"
-    server = servers(count_log=str(log))
-    async with open_house(nats, tmp_path) as house, FaultProxy(server.port) as proxy:
+    async with open_house(nats, tmp_path) as house, FaultProxy(counting.port) as proxy:
         source = await house.add(f"opc.tcp://127.0.0.1:{proxy.port}")
         await connected(house, source)
         proxy.delay_s = 0.6
@@ -159,5 +160,5 @@ async def test_a_slow_link_loses_nothing(
         proxy.delay_s = 0.0
         before = house.state(source).samples
         await until(lambda: house.state(source).samples > before + 5)
-        counts = await prove_counts(house, log)
+        counts = await prove_counts(house, counting.log)
     assert not counts.missing and not counts.gaps

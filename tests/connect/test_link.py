@@ -78,11 +78,9 @@ async def test_one_bad_value_never_drops_its_batch(house: House, plain: ServerPr
 
 @pytest.mark.parametrize("fault", ["cut", "hole", "half_close", "refuse"])
 async def test_it_comes_back_and_declares_what_is_missing(
-    house: House, servers: Servers, tmp_path: Path, fault: str
+    house: House, counting: ServerProcess, fault: str
 ) -> None:
-    log = tmp_path / "counts"
-    server = servers(count_log=str(log))
-    async with FaultProxy(server.port) as proxy:
+    async with FaultProxy(counting.port) as proxy:
         source = await house.add(f"opc.tcp://127.0.0.1:{proxy.port}")
         await connected(house, source)
         await until(lambda: house.state(source).samples > 10)
@@ -105,7 +103,7 @@ async def test_it_comes_back_and_declares_what_is_missing(
         more = house.state(source).samples + 10
         await until(lambda: house.state(source).samples > more)
         await until(lambda: house.service._running[source].runner.waiting == 0)
-    counts = await prove_counts(house, log)
+    counts = await prove_counts(house, counting.log)
     assert counts.declared_s <= outage + 1
     assert [cause for _, _, cause in counts.gaps] == ["link"]
     gap = (await house.facts("link.gap"))[0]
@@ -180,10 +178,10 @@ async def test_a_stop_takes_less_than_a_second_and_leaves_nothing(
     assert set(asyncio.all_tasks()) - before == set()
 
 
-async def test_switched_off_and_on_again(house: House, servers: Servers, tmp_path: Path) -> None:
-    log = tmp_path / "counts"
-    server = servers(count_log=str(log))
-    source = await house.add(server.endpoint)
+async def test_switched_off_and_on_again(
+    house: House, counting: ServerProcess, tmp_path: Path
+) -> None:
+    source = await house.add(counting.endpoint)
     await connected(house, source)
     await until(lambda: house.state(source).samples > 10)
     began = time.time()
@@ -195,7 +193,7 @@ async def test_switched_off_and_on_again(house: House, servers: Servers, tmp_pat
     outage = time.time() - began
     before = house.state(source).samples
     await until(lambda: house.state(source).samples > before + 5)
-    counts = await prove_counts(house, log)
+    counts = await prove_counts(house, counting.log)
     assert [cause for _, _, cause in counts.gaps] == ["source_off"]
     assert counts.declared_s <= outage + 1
     assert counts.missing

@@ -42,6 +42,7 @@ _LIFETIME: Final = 600
 _PER_SUBSCRIPTION: Final = 2000
 _MOST_SUBSCRIPTIONS: Final = 50
 _IN_FLIGHT: Final = 6
+_MOST_EARLY: Final = 100
 _SETTLE_S: Final = 1.0
 _TOO_MANY: Final = {"BadTooManyMonitoredItems", "BadTooManyOperations"}
 
@@ -96,6 +97,7 @@ class _Follower:
         self._acks: list[Any] = []
         self._missing: list[str] = []
         self._refused: list[int] = []
+        self._early: list[tuple[Notice, int]] = []
 
     async def run(self) -> None:
         """Subscribe, publish, watch; the first to fail takes the others with it."""
@@ -144,6 +146,12 @@ class _Follower:
         period_s = made.RevisedPublishingInterval * made.RevisedMaxKeepAliveCount / 1000
         state = _Subscription(silence_s=max(1.0, 3 * min(period_s, 20.0)))
         self._subscriptions[int(made.SubscriptionId)] = state
+        early, self._early = self._early, []
+        for notice, arrival in early:
+            if notice.subscription == made.SubscriptionId:
+                self._act_on(state, notice, arrival)
+            else:
+                self._early.append((notice, arrival))
         return int(made.SubscriptionId)
 
     async def _monitor(
@@ -207,10 +215,19 @@ class _Follower:
             notice = read_publish(body, self._is_text)
         except Malformed as error:
             raise Broken(str(error), code="opcua.notification") from error
-        subscription = self._subscriptions.get(notice.subscription)
-        if notice.result >> 31 or subscription is None:
+        if notice.result >> 31:
             name = ua.StatusCode(ua.UInt32(notice.result)).name
             raise Broken(f"publishing failed: {name}", code=f"opcua.{name}")
+        subscription = self._subscriptions.get(notice.subscription)
+        if subscription is None:  # it is just being made: its first notice can overtake its making
+            if len(self._early) >= _MOST_EARLY:
+                raise Broken("the server publishes for a subscription that is not ours",
+                             code="opcua.subscription")  # fmt: skip
+            self._early.append((notice, arrival))
+            return
+        self._act_on(subscription, notice, arrival)
+
+    def _act_on(self, subscription: _Subscription, notice: Notice, arrival: int) -> None:
         subscription.heard_at = monotonic_s()
         if notice.status is not None:
             name = ua.StatusCode(ua.UInt32(notice.status)).name
