@@ -1,5 +1,6 @@
 """The HTTP application: all doors behind the gate, the console's files beside them."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,14 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 
 from lineshaft import __version__
 from lineshaft.core.errors import LineshaftError
 
 __all__ = ["STATIC", "build_api"]
 
+_LOG = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
 _NO_CONSOLE = """<!doctype html><title>Lineshaft</title>
 <p>The console has not been built. Run <code>./dev run</code> in a checkout; it builds it.</p>
@@ -35,6 +38,8 @@ def build_api(routers: Sequence[APIRouter]) -> FastAPI:
         api.include_router(router, prefix="/api/v1")
     api.add_exception_handler(LineshaftError, _own_error)
     api.add_exception_handler(RequestValidationError, _bad_request)
+    api.add_exception_handler(HTTPException, _no_door)
+    api.add_exception_handler(Exception, _failed)
     if (STATIC / "index.html").exists():
         api.mount("/", StaticFiles(directory=STATIC, html=True))
     else:
@@ -57,6 +62,26 @@ async def _bad_request(_: Request, error: Exception) -> Response:
         "hint": "See /api/v1/openapi.json",
     }
     return JSONResponse(content, status_code=422)
+
+
+async def _no_door(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    content = {
+        "code": f"http.{error.status_code}",
+        "message": f"{error.detail}: {request.method} {request.url.path}"[:300],
+        "hint": "See /api/v1/openapi.json",
+    }
+    return JSONResponse(content, status_code=error.status_code, headers=error.headers)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    content = {
+        "code": "platform.failed",
+        "message": f"the platform failed at this request: {type(error).__name__}",
+        "hint": "Its log (logs/web.log in the data folder) says more; report it",
+    }
+    return JSONResponse(content, status_code=500)
 
 
 async def _no_console() -> HTMLResponse:
