@@ -3,8 +3,9 @@
 Rules: a page gets the newest value of each signal it asked for, at most ten times a second, only
 where it changed; the event's id is the number under which the sample was accepted, so that a page
 that comes back gets all that changed since. Every value shown has been accepted (is on disk in the
-bus); `stored` says up to which number the catalogue has it too. A slow page misses values in
-between, never the newest, and holds nobody up.
+bus); `stored` says up to which number the catalogue has it too, and once it has what a page was
+shown, the page is told, be it by an event without values. A slow page misses values in between,
+never the newest, and holds nobody up.
 """
 
 import asyncio
@@ -44,7 +45,7 @@ class Live:
     def __init__(self, bus: Bus, read_sources: Callable[[], Sequence[Mapping[str, Any]]]) -> None:
         self._bus = bus
         self._read_sources = read_sources
-        self._sources: Sequence[Mapping[str, Any]] = []
+        self._sources: Sequence[Mapping[str, Any]] | None = None
         self._pages: set[_Page] = set()
         self.tail: Tail | None = None
 
@@ -57,7 +58,11 @@ class Live:
         """Read the state of the sources once a second, for all pages together, for ever."""
         while True:
             if self._pages:
-                self._sources = await asyncio.to_thread(self._read_sources)
+                found = await asyncio.to_thread(self._read_sources)
+                if found != self._sources:
+                    self._sources = found
+            else:
+                self._sources = None  # old by the time the next page comes
             await asyncio.sleep(_BEAT_S)
 
     async def follow_facts(self) -> None:
@@ -95,14 +100,13 @@ class Live:
         self, page: _Page, wanted: np.ndarray[Any, Any], after: int
     ) -> AsyncIterator[bytes]:
         sent_at = beat_at = sources_at = -1e9
-        shown: Sequence[Mapping[str, Any]] = []
-        first = True
+        shown: Sequence[Mapping[str, Any]] | None = None
+        first, unconfirmed = True, 0
         while True:
             now = monotonic_s()
-            if now - sources_at >= _BEAT_S:
-                sources_at = now
-                if self._sources is not shown:
-                    shown = self._sources
+            if now - sources_at >= _BEAT_S and self._sources is not shown:
+                sources_at, shown = now, self._sources
+                if shown is not None:
                     yield _event("sources", {"sources": shown})
             while page.facts:
                 yield _event("fact", _fact(page.facts.popleft()))
@@ -110,8 +114,11 @@ class Live:
                 newest, stored = self.tail.newest, self.tail.stored
                 after = after if after <= newest else 0  # a number of another data folder
                 rows = self.tail.last.changed(wanted, after)
-                if len(rows) or first:
+                unconfirmed = int(rows.seq.max()) if len(rows) else unconfirmed
+                confirmed = 0 < unconfirmed <= stored
+                if len(rows) or first or confirmed:
                     sent_at, first = now, False
+                    unconfirmed = 0 if confirmed else unconfirmed
                     content = {**as_columns(rows), "seq": newest, "stored": stored}
                     yield _event("values", content, newest)
                 after = max(after, newest)
