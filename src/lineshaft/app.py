@@ -12,10 +12,13 @@ import sys
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineshaft.bus import Bus, BusAccess
+from lineshaft.clock import monotonic_s
+from lineshaft.core.errors import Broken
 from lineshaft.core.signals import Signal
 from lineshaft.plan import PLANT_USER, DemoPlant, Plan
 from lineshaft.settings import Settings
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 __all__ = ["main"]
+
+_STREAMS_S = 10.0
+_END_S = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,26 +261,60 @@ def prepare(folder: Path) -> None:
     write_private(folder / "plant" / "pki" / "trusted" / "platform.der", own.der)
 
 
+async def _make_streams(bus: Bus, max_bytes: int) -> None:
+    """Make the site's streams, however long the bus takes to come up.
+
+    All processes do so at once, and the server counts a stream that two of them ask for twice until
+    it is made: one of them may be told that there is no room.
+    """
+    end = monotonic_s() + _STREAMS_S
+    while True:
+        try:
+            await bus.ensure_streams(max_bytes)
+        except Broken as error:
+            if error.code != "bus.away" and monotonic_s() > end:
+                raise
+            await asyncio.sleep(0.1)
+        else:
+            return
+
+
 async def _run(name: str, folder: Path) -> None:
     stop = asyncio.Event()
+
+    def end() -> None:
+        stop.set()
+        # Who is left alone by a killed supervisor ends, whatever it waits for.
+        signal.alarm(_END_S)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     plan = Plan.read(folder)
     user = "plant" if name == "plant" else "platform"
     access = BusAccess.read(folder / "run" / f"bus-{user}.json")
     bus = await Bus.connect(access, plan.settings.platform.site, f"{name}-{uuid.uuid4().hex[:6]}")
     try:
         if user == "platform":
-            await bus.ensure_streams(int(plan.settings.bus.max_gb * 1e9))
+            await _make_streams(bus, int(plan.settings.bus.max_gb * 1e9))
         await _ENTRIES[name](Ground(plan, plan.settings, folder, bus), stop)
     finally:
         await bus.close()
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Arrow loads pandas where it finds it (tep-studio brings it along): a second of start and
+    60 MB in every process, for nothing."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one process, or `prepare`: `python -m lineshaft.app NAME DATA_FOLDER`."""
     import uvloop
 
+    sys.meta_path.insert(0, _WithoutPandas())
     name, folder = sys.argv[1:3] if arguments is None else arguments
     if name == "prepare":
         prepare(Path(folder))
