@@ -193,9 +193,11 @@ class Platform:
 
 
 @contextmanager
-def running(folder: Path, *arguments: str, **options: Any) -> Iterator[Platform]:
+def running(
+    folder: Path, *arguments: str, kind: type[Platform] = Platform, **options: Any
+) -> Iterator[Platform]:
     """Run a platform inside the block; on the way out nothing of it is left."""
-    platform = Platform(folder, *arguments, **options)
+    platform = kind(folder, *arguments, **options)
     try:
         yield platform.start()
     finally:

@@ -9,6 +9,7 @@
 - everything accepted reaches the catalogue, all processes run, no loss was told.
 """
 
+import itertools
 import os
 import random
 import signal
@@ -94,8 +95,8 @@ class Proof:
         rows = platform.get("raw", sid=self.counter, **{"from": 0})
         ts, counts = rows["ts"], [int(v) for v in rows["v"]]
         assert all(q < 256 for q in rows["q"])
-        assert all(a < b for a, b in zip(ts, ts[1:], strict=False)), "a stamp twice or out of order"
-        assert all(a < b for a, b in zip(counts, counts[1:], strict=False)), "a count twice"
+        assert all(a < b for a, b in itertools.pairwise(ts)), "a stamp twice or out of order"
+        assert all(a < b for a, b in itertools.pairwise(counts)), "a count twice"
         gaps = [(f["body"]["from"], f["body"]["to"]) for f in platform.facts("link.gap")]
         outages = self._outages(ts)
         holes = [
@@ -150,8 +151,7 @@ class Proof:
         wanted = {sid: path for path, sid in self.sids.items() if path.endswith(suffix)}
         rows = self.platform.get("last", sid=",".join(map(str, wanted)))
         return {
-            wanted[sid]: (v, q)
-            for sid, v, q in zip(rows["sid"], rows["v"], rows["q"], strict=True)
+            wanted[sid]: (v, q) for sid, v, q in zip(rows["sid"], rows["v"], rows["q"], strict=True)
         }
 
     def _tell(
@@ -206,5 +206,3 @@ def _touch(one: Span, other: Span) -> bool:
 
 def _covers(spans: Sequence[Span], hole: Span) -> bool:
     return any(start <= hole[0] and hole[1] <= end for start, end in _union(spans))
-
-
