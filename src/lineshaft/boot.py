@@ -53,7 +53,6 @@ def boot(
         if reset:
             say(f"deleting everything in {folder}")
             _empty(folder)
-            _make_folder(folder)
         _check_port(settings.http.host, settings.http.port)
         _check_disk(folder)
         _make_secret(folder / "keys" / "platform.key")
@@ -78,22 +77,30 @@ def boot(
 
 
 def _make_folder(folder: Path) -> None:
-    strange = folder.exists() and any(folder.iterdir()) and not (folder / _MARK).exists()
-    if strange:
+    try:
+        strange = folder.exists() and any(folder.iterdir()) and not (folder / _MARK).exists()
+        if strange:
+            raise Refused(
+                f"{folder} holds files that are not ours",
+                hint="Choose another data folder (platform.data), or empty it",
+                code="folder.strange",
+            )
+        write_private(folder / _MARK, "A data folder of Lineshaft. Deleting it starts over.\n")
+        folder.chmod(0o700)
+    except OSError as error:
         raise Refused(
-            f"{folder} holds files that are not ours",
-            hint="Choose another data folder (platform.data), or empty it",
-            code="folder.strange",
-        )
-    write_private(folder / _MARK, "A data folder of Lineshaft. Deleting it starts over.\n")
-    folder.chmod(0o700)
+            f"{folder} cannot be the data folder: {error.strerror}",
+            hint="Choose another one (platform.data)",
+            code="folder.unfit",
+        ) from error
 
 
 def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.name == "run":
-            continue  # holds the lock
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    run = folder / "run"
+    kept = {folder / _MARK, run, run / "lock"}  # the folder stays ours, and stays held
+    for path in [*run.iterdir(), *folder.iterdir()]:
+        if path not in kept:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 @contextmanager
