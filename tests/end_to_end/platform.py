@@ -108,6 +108,10 @@ class Platform:
         self._process.kill()
         self._process.wait(20)
 
+    def alive(self) -> bool:
+        """Return whether the supervisor runs."""
+        return self._process is not None and self._process.poll() is None
+
     def family(self) -> dict[str, int]:
         """Return the process id of each process of the table that runs now."""
         try:
