@@ -7,22 +7,25 @@
                └─ web       doors, rooms, reader
 
 Rules: each may die at any moment; the supervisor starts it again, soon at first, then with growing
-pauses. All start at once and wait for the bus by themselves. They end in the reverse order of the
-table, each with a deadline. When the supervisor itself is killed, the kernel ends its children, so
-a new start finds the ground clear.
+pauses, and is not stopped by a full disk. All start at once and wait for the bus by themselves. They
+end in the reverse order of the table, each with a deadline. When the supervisor itself is killed,
+the kernel ends its children, so a new start finds the ground clear.
 """
 
 import asyncio
 import ctypes
 import json
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from lineshaft.clock import monotonic_s, now_us
+from lineshaft.core.errors import Refused
 from lineshaft.private import write_private
 
 __all__ = ["TABLE", "Process", "Supervisor"]
@@ -32,6 +35,9 @@ _STOP_S: Final = 8.0
 _CALM_S: Final = 60.0
 _PAUSES_S: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 _LOG_BYTES: Final = 10_000_000
+_LOOK_S: Final = 1.0
+_ROOM: Final = 50_000_000
+_FULL: Final = b"no space left on device"
 _LIBC: Final = ctypes.CDLL(None)  # loaded before any fork
 
 
@@ -66,13 +72,17 @@ class _Child:
         self.changed: Callable[[], None] = lambda: None
         self._process: asyncio.subprocess.Process | None = None
         self._ending = False
+        self._read_to = 0
 
     async def keep(self) -> None:
         """Run the command, again and again, until `end`."""
         failures = 0
         while True:
             started = monotonic_s()
-            code = await self._run_once()
+            try:
+                code: object = await self._run_once()
+            except OSError as error:
+                code = error
             if self._ending:
                 break
             failures = 0 if monotonic_s() - started > _CALM_S else failures + 1
@@ -87,6 +97,7 @@ class _Child:
         if self._log.exists() and self._log.stat().st_size > _LOG_BYTES:
             self._log.replace(self._log.with_suffix(".log.1"))
         with self._log.open("ab") as log:
+            self._read_to = log.tell()
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -97,6 +108,22 @@ class _Child:
             )
         self._show("running", self._process.pid)
         return await self._process.wait()
+
+    def met_a_full_disk(self) -> bool:
+        """Return whether its log tells so, since its start or the last call."""
+        try:
+            with self._log.open("rb") as log:
+                log.seek(self._read_to)
+                told = log.read()
+        except OSError:
+            return False
+        self._read_to += len(told)
+        return _FULL in told
+
+    def start_anew(self) -> None:
+        """Have it end, and `keep` start it again."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
 
     async def end(self) -> None:
         """Ask the process to end; make it end after a deadline."""
@@ -118,7 +145,7 @@ class _Child:
         self.changed()
 
     def _note(self, text: str) -> None:
-        with self._log.open("a") as log:
+        with suppress(OSError), self._log.open("a") as log:
             log.write(f"[{now_us()}] supervisor: {self.name} {text}\n")
 
 
@@ -126,7 +153,9 @@ class Supervisor:
     """Keeps the commands of the table alive; their state lies in `run/processes.json`."""
 
     def __init__(self, folder: Path, commands: dict[str, Sequence[str]]) -> None:
+        self._folder = folder
         self._file = folder / "run" / "processes.json"
+        self._is_written = True
         self._children = [_Child(name, command, folder) for name, command in commands.items()]
         for child in self._children:
             child.changed = self._write
@@ -134,6 +163,7 @@ class Supervisor:
     async def run(self, stop: asyncio.Event) -> None:
         """Run everything until `stop`, then end it in reverse order."""
         keepers = [asyncio.ensure_future(child.keep()) for child in self._children]
+        keepers.append(asyncio.ensure_future(self._heal()))
         try:
             await stop.wait()
         finally:
@@ -143,10 +173,29 @@ class Supervisor:
                 keeper.cancel()
             await asyncio.gather(*keepers, return_exceptions=True)
 
+    async def _heal(self) -> None:
+        """Undo what a full disk left behind, for ever.
+
+        A stream of the bus that could not be written once refuses everything until the server is
+        started again; so that is done as soon as there is room.
+        """
+        bus, is_ill = self._children[0], False
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            if not self._is_written:
+                self._write()
+            is_ill |= bus.met_a_full_disk()
+            if is_ill and shutil.disk_usage(self._folder).free > _ROOM:
+                is_ill = False
+                bus.start_anew()
+
     def _write(self) -> None:
         names = ("name", "state", "pid", "restarts", "since")
         states = [{name: getattr(child, name) for name in names} for child in self._children]
-        write_private(self._file, json.dumps(states))
+        self._is_written = False
+        with suppress(Refused):
+            write_private(self._file, json.dumps(states))
+            self._is_written = True
 
 
 def python_command(name: str, folder: Path) -> list[str]:
