@@ -3,11 +3,17 @@
 import asyncio
 import threading
 
+import pytest
+
+from lineshaft.rooms.history import tail
 from tests.crash.numbers import ROWS
 from tests.crash.site import Site
 
 
-async def test_readers_always_see_a_prefix_without_a_hole(site: Site) -> None:
+async def test_readers_always_see_a_prefix_without_a_hole(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "_PRUNE_S", 0.01)  # the moment in which a wrong cut would show
     over = threading.Event()
     seen: list[list[int]] = [[], []]
     wrong: list[str] = []

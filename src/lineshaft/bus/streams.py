@@ -11,7 +11,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -158,12 +158,13 @@ class Streams:
                 yield Gone(expected, state.first - 1, state.at)
                 expected, known = state.first, ""
             try:
-                async for message in self._consume(name, expected):
-                    if message.seq > expected:
-                        async for item in self._reread(name, expected, message):
-                            yield item
-                    yield message
-                    expected, known = message.seq + 1, message.id
+                async with aclosing(self._consume(name, expected)) as messages:
+                    async for message in messages:
+                        if message.seq > expected:
+                            async for item in self._reread(name, expected, message):
+                                yield item
+                        yield message
+                        expected, known = message.seq + 1, message.id
             except _LOST:
                 await asyncio.sleep(_RETRY_S)
 
@@ -200,23 +201,27 @@ class Streams:
         subscription = await self._client.subscribe(
             inbox, cb=put, pending_msgs_limit=0, pending_bytes_limit=0
         )
+        consumer = inbox.rpartition(".")[2]
         try:
-            consumer = await self._make_consumer(name, first)
+            await self._make_consumer(name, consumer, first)
             ask = f"$JS.API.CONSUMER.MSG.NEXT.{name}.{consumer}"
-            async for message in self._pull(arrived, ask, inbox):
-                yield message
+            async with aclosing(self._pull(arrived, ask, inbox)) as messages:
+                async for message in messages:
+                    yield message
         finally:
             with suppress(nats.errors.Error):
                 await subscription.unsubscribe()
+                # The server holds only so many of them.
+                await self._client.publish(f"$JS.API.CONSUMER.DELETE.{name}.{consumer}")
 
-    async def _make_consumer(self, name: str, first: int) -> str:
+    async def _make_consumer(self, name: str, consumer: str, first: int) -> None:
         config = {
-            "deliver_policy": "by_start_sequence", "opt_start_seq": first, "ack_policy": "none",
-            "replay_policy": "instant", "inactive_threshold": 60_000_000_000,
-            "mem_storage": True, "num_replicas": 1,
+            "name": consumer, "deliver_policy": "by_start_sequence", "opt_start_seq": first,
+            "ack_policy": "none", "replay_policy": "instant",
+            "inactive_threshold": 60_000_000_000, "mem_storage": True, "num_replicas": 1,
         }  # fmt: skip
-        made = await self._call(f"CONSUMER.CREATE.{name}", {"stream_name": name, "config": config})
-        return str(made["name"])
+        asked = {"stream_name": name, "config": config}
+        await self._call(f"CONSUMER.CREATE.{name}.{consumer}", asked)
 
     async def _pull(
         self, arrived: "asyncio.Queue[Msg]", ask: str, inbox: str

@@ -44,7 +44,8 @@ async def repair_files(
             written = await asyncio.to_thread(files.write, [again], f"{lease[:8]}r{number}")
             await tell("history.repaired", {"file": entry.path, "rows": len(again.rows)})
             catalogue.replace(lease, entry.path, written)
-            files.remove(entry)
+            if entry.path != written[0].path:
+                files.remove(entry)
         elif entry.kind != "damaged":
             await tell("history.damaged", {"file": entry.path, "rows": entry.rows,
                                            "from": entry.ts_min, "to": entry.ts_max})  # fmt: skip

@@ -7,8 +7,8 @@ commit, and not below the margin.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -262,7 +262,8 @@ class Writer:
 
 
 async def _feed(
-    items: AsyncIterator[Message | Gone], queue: "asyncio.Queue[Message | Gone]"
+    items: AsyncGenerator[Message | Gone, None], queue: "asyncio.Queue[Message | Gone]"
 ) -> None:
-    async for item in items:
-        await queue.put(item)
+    async with aclosing(items):
+        async for item in items:
+            await queue.put(item)
