@@ -1,5 +1,7 @@
 """The writer is away for a quarter of an hour: then it catches up, exactly."""
 
+import asyncio
+
 import duckdb
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from tests.crash.site import STREAM, Site
 _SIGNALS = 10_000
 _START = 1_700_000_000_000_000
 _SECOND = 1_000_000
+_AT_ONCE = 10
 
 
 def _second(number: int, signals: int) -> SampleBlock:
@@ -43,8 +46,9 @@ async def _outage(site: Site, seconds: int, signals: int) -> None:
     await site.bus.publish(_second(0, signals))
     await site.stored()
     writer.kill()
-    for number in range(1, seconds):
-        await site.bus.publish(_second(number, signals))
+    for first in range(1, seconds, _AT_ONCE):
+        some = range(first, min(first + _AT_ONCE, seconds))
+        await asyncio.gather(*(site.bus.publish(_second(n, signals)) for n in some))
     site.writer(commit_rows=4_000_000, commit_s=2, margin_gb=1)
     await site.stored(within_s=120)
     await _check(site, seconds, signals)

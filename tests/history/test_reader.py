@@ -169,8 +169,23 @@ def test_a_late_row_in_the_tail_does_not_hide_the_value_that_held(tmp_path: Path
     desk = Desk(tmp_path)
     desk.accept(block([(1, START + 90, 9.0, None, 0)]))
     desk.commit()
+    desk.prune()
     desk.accept(block([(1, START + 150, 15.0, None, 0)]))
     desk.accept(block([(1, START + 50, 5.0, None, 0)]))
+    [one], _ = desk.reader.trend([1], START + 100, START + 200, 100, {})
+    assert one.ts.tolist() == [START + 90, START + 150]
+
+
+def test_the_value_that_held_is_found_behind_files_that_reach_further(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.accept(block([(1, START + 90, 9.0, None, 0)]))
+    desk.commit()
+    desk.accept(block([(1, START + 150, 15.0, None, 0)]))
+    for number in range(10):  # each with a late row of 1, and a row of 2 that lies after 90
+        late = START + 10 + number
+        desk.accept(block([(1, late, 0.0, None, 0), (2, START + 91 + number % 3, 1.0, None, 0)]))
+        desk.commit()
+    desk.prune()
     [one], _ = desk.reader.trend([1], START + 100, START + 200, 100, {})
     assert one.ts.tolist() == [START + 90, START + 150]
 
