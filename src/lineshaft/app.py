@@ -7,6 +7,7 @@ out of the web process, the web framework out of the writer.
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import uuid
@@ -26,10 +27,14 @@ from lineshaft.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from lineshaft.web.live import Live
+    from lineshaft.web.sessions import Sessions
+
 __all__ = ["main"]
 
 _STREAMS_S = 10.0
 _END_S = 10
+_ALONE_S = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,7 @@ async def run_web(ground: Ground, stop: asyncio.Event) -> None:
 
     from lineshaft.web.gate import Gate
 
-    application, background, sessions = build_web(ground)
+    application, background, sessions, live = build_web(ground)
     http = ground.settings.http
     hosts = frozenset({"127.0.0.1", "localhost", "::1"})
     server = Server(
@@ -144,6 +149,7 @@ async def run_web(ground: Ground, stop: asyncio.Event) -> None:
     try:
         await asyncio.wait({*tasks, serving, ended}, return_when="FIRST_COMPLETED")
     finally:
+        live.close()
         server.stop()
         for task in (*tasks, ended):
             task.cancel()
@@ -153,8 +159,8 @@ async def run_web(ground: Ground, stop: asyncio.Event) -> None:
             raise outcome
 
 
-def build_web(ground: Ground) -> tuple[Any, Sequence[Any], Any]:
-    """Return the application, what must run beside it, and its sessions."""
+def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
+    """Return the application, what must run beside it, its sessions and its live stream."""
     from lineshaft.clock import now_us
     from lineshaft.records import open_records
     from lineshaft.rooms.connect.board import SourceBoard
@@ -205,7 +211,7 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], Any]:
         await live.look_at_sources()
 
     background = [tail.run(), live.follow_facts(), overview.measure(), hear_states()]
-    return build_api(routers), background, sessions
+    return build_api(routers), background, sessions, live
 
 
 def describe_api() -> dict[str, Any]:
@@ -280,12 +286,13 @@ async def _make_streams(bus: Bus, max_bytes: int) -> None:
 
 
 async def _run(name: str, folder: Path) -> None:
-    stop = asyncio.Event()
+    stop, supervisor = asyncio.Event(), os.getppid()
 
     def end() -> None:
+        # The kernel ends us in time, whatever we wait for. Where the supervisor was killed the bus
+        # goes with it, and there is nothing to wait for.
+        signal.alarm(_END_S if os.getppid() == supervisor else _ALONE_S)
         stop.set()
-        # Who is left alone by a killed supervisor ends, whatever it waits for.
-        signal.alarm(_END_S)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end)

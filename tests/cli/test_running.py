@@ -118,7 +118,10 @@ def test_a_second_instance_on_the_same_folder_is_turned_away(platform: Platform)
 
 
 def test_an_orderly_end_takes_less_than_ten_seconds_and_leaves_nothing(platform: Platform) -> None:
-    assert platform.stop() < 10
+    headers = {"Authorization": f"Bearer {platform.key}"}
+    with httpx.stream("GET", f"{platform.url}/api/v1/live", headers=headers) as page:
+        next(page.iter_lines())  # a console that is open holds nothing up
+        assert platform.stop() < 10
     assert platform.left() == []
     assert "everything accepted is on disk" in platform.output
     done = run(platform, "last")

@@ -68,7 +68,7 @@ def source(platform: Platform, trusted: Machine) -> dict[str, Any]:
 
 
 def refused(answer: Any, code: str, *parts: str) -> None:
-    """Check that this was refused in words: a sentence that says what happened, a hint what to do."""
+    """Check that this was refused in words: what happened, and what to do."""
     assert 400 <= answer.status_code < 600, answer.text
     content = answer.json()
     assert content["code"] == code

@@ -47,7 +47,13 @@ class Live:
         self._read_sources = read_sources
         self._sources: Sequence[Mapping[str, Any]] | None = None
         self._pages: set[_Page] = set()
+        self._is_closed = False
         self.tail: Tail | None = None
+
+    def close(self) -> None:
+        """End all event streams; a server waits for its connections before it ends."""
+        self._is_closed = True
+        self.heard(0)
 
     def heard(self, _: int) -> None:
         """Wake the pages: a block has been taken in."""
@@ -102,7 +108,7 @@ class Live:
         sent_at = beat_at = sources_at = -1e9
         shown: Sequence[Mapping[str, Any]] | None = None
         first, unconfirmed = True, 0
-        while True:
+        while not self._is_closed:
             now = monotonic_s()
             if now - sources_at >= _BEAT_S and self._sources is not shown:
                 sources_at, shown = now, self._sources
