@@ -1,5 +1,6 @@
 """A running demo and a real Chromium for the tests of this folder.
 
+Both end with the module: the driver's event loop must not be there when other modules' tests run.
 `LINESHAFT_PICTURES=docs/pictures pytest tests/browser` renews the pictures of the documentation.
 """
 
@@ -72,7 +73,7 @@ def wait_for(what: Callable[[], Any], limit_s: float = 90) -> Any:
         time.sleep(0.1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     if not (STATIC / "index.html").exists():
         pytest.fail("the console is not built: run it through ./dev test")
@@ -92,7 +93,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         process.wait(30)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Page]]:
     with sync_playwright() as playwright:
         opened = []
