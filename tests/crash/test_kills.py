@@ -15,17 +15,17 @@ from tests.crash.site import Site, until
 STEPS = ("written", "renamed", "committed", "purged")
 
 
-async def _die(site: Site, step: str, at: int) -> None:
+async def _die(site: Site, step: str, at: int, pause_s: float = 0.005, **order: int) -> None:
     """Let a writer live until its `at`-th `step` while blocks come in."""
-    writer = site.writer(step=step, at=at)
-    async with site.publishing():
+    writer = site.writer(step=step, at=at, **order)
+    async with site.publishing(pause_s):
         assert await writer.ended() == -signal.SIGKILL
     await site.check_reader()
 
 
 async def _settle(site: Site) -> None:
     """Start a writer that stays, and hold everything against what was acknowledged."""
-    writer = site.writer()
+    writer = site.writer(commit_rows=50_000)
     await site.stored()
     await site.check_reader()
     writer.send(signal.SIGTERM)
@@ -91,7 +91,7 @@ def _came_further(note: Path, before: int) -> bool:
 @pytest.mark.timeout(400)
 async def test_many_kills_at_every_step(site: Site) -> None:
     for round_, step in enumerate(STEPS * 8):
-        await _die(site, step, 1 + round_ % 5)
+        await _die(site, step, 1 + round_ % 5, 0.03, commit_rows=20_000)
     await _settle(site)
 
 
