@@ -117,6 +117,15 @@ def test_a_second_instance_on_the_same_folder_is_turned_away(platform: Platform)
     platform.wait_connected()
 
 
+def test_a_killed_supervisor_leaves_no_process_and_a_new_start_works(platform: Platform) -> None:
+    newest = platform.get("system")["stream"]["last_seq"]
+    platform.kill()
+    until("no process is left", lambda: not platform.left(), 20)
+    platform.start()
+    platform.wait_connected()
+    assert platform.get("system")["stream"]["last_seq"] >= newest
+
+
 def test_an_orderly_end_takes_less_than_ten_seconds_and_leaves_nothing(platform: Platform) -> None:
     headers = {"Authorization": f"Bearer {platform.key}"}
     with httpx.stream("GET", f"{platform.url}/api/v1/live", headers=headers) as page:
@@ -128,28 +137,7 @@ def test_an_orderly_end_takes_less_than_ten_seconds_and_leaves_nothing(platform:
     assert done.returncode == 1 and "no platform answers" in done.stderr
 
 
-def test_a_killed_supervisor_leaves_no_process_and_a_new_start_works(platform: Platform) -> None:
-    if not platform.alive():
-        platform.start()
-    platform.wait_connected()
-    newest = platform.get("system")["stream"]["last_seq"]
-    platform.kill()
-    until("no process is left", lambda: not platform.left(), 20)
-    platform.start()
-    platform.wait_connected()
-    assert platform.get("system")["stream"]["last_seq"] >= newest
-
-
-def test_an_interrupt_ends_it_as_well(platform: Platform) -> None:
-    if not platform.alive():
-        platform.start()
-    platform.family()
-    os.kill(platform.pid, signal.SIGINT)
-    until("it has ended", lambda: not platform.alive(), 20)
-    assert platform.left() == []
-
-
-def test_reset_deletes_the_data_and_nothing_else(platform: Platform) -> None:
+def test_reset_deletes_the_data_and_nothing_else_and_an_interrupt_ends(platform: Platform) -> None:
     if platform.alive():
         platform.stop()
     beside = platform.folder.parent / "beside"
@@ -157,13 +145,12 @@ def test_reset_deletes_the_data_and_nothing_else(platform: Platform) -> None:
     outside = platform.folder / "outside"
     outside.symlink_to(platform.folder.parent)
     key = platform.key
-    again = Platform(platform.folder, "--plant", "williams-otto", "--reset")
-    try:
-        again.start()
+    with running(platform.folder, "--plant", "williams-otto", "--reset") as again:
         assert beside.read_text() == "stays" and not outside.is_symlink()
         assert again.key != key
         assert again.get("system")["stream"]["stored_rows"] == 0
         again.wait_connected()
-        assert again.stop() < 10
-    finally:
-        again.end()
+        again.family()
+        os.kill(again.pid, signal.SIGINT)
+        until("it has ended", lambda: not again.alive(), 20)
+        assert again.left() == []
