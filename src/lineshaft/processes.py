@@ -7,9 +7,9 @@
                └─ web       doors, rooms, reader
 
 Rules: each may die at any moment; the supervisor starts it again, soon at first, then with growing
-pauses, and is not stopped by a full disk. All start at once and wait for the bus by themselves. They
-end in the reverse order of the table, each with a deadline. When the supervisor itself is killed,
-the kernel ends its children, so a new start finds the ground clear.
+pauses, and is not stopped by a full disk. All start at once and wait for the bus by themselves.
+They end in the reverse order of the table, each with a deadline. When the supervisor itself is
+killed, the kernel ends its children, so a new start finds the ground clear.
 """
 
 import asyncio
