@@ -83,6 +83,7 @@ async def _grows(house: House) -> None:
     await until(more, 20, "blocks arrive")
 
 
+@pytest.mark.long
 async def test_kill_the_connector(
     nats: NatsServer, counting: ServerProcess, tmp_path: Path
 ) -> None:

@@ -76,7 +76,10 @@ async def test_one_bad_value_never_drops_its_batch(house: House, plain: ServerPr
     assert not await house.facts("link.lost")
 
 
-@pytest.mark.parametrize("fault", ["cut", "hole", "half_close", "refuse"])
+@pytest.mark.parametrize(
+    "fault",
+    ["cut", "hole", *(pytest.param(f, marks=pytest.mark.long) for f in ("half_close", "refuse"))],
+)
 async def test_it_comes_back_and_declares_what_is_missing(
     house: House, counting: ServerProcess, fault: str
 ) -> None:

@@ -34,6 +34,7 @@ def _fill(disk: Path) -> Path:
             return filler
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["history", "records"])
 async def test_a_full_disk_stops_nothing_for_ever(
     what: str, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -59,6 +59,7 @@ async def test_a_quarter_of_an_hour_of_the_demo_plant(site: Site) -> None:
     await _outage(site, 900, 70)
 
 
+@pytest.mark.long
 async def test_a_million_samples(site: Site) -> None:
     await _outage(site, 100, _SIGNALS)
 

@@ -132,6 +132,7 @@ def test_the_panel_switches_disturbances(tep: Platform) -> None:
     assert tep.ask("POST", "panel", {"disturbance": {"id": 99, "on": True}}).status_code == 400
 
 
+@pytest.mark.long
 def test_the_other_plant_has_the_same_manners(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("wo") / "data"
     with running(folder, "--plant", "williams-otto", "--speed", "60") as platform:

@@ -143,7 +143,6 @@ async def test_csv_texts_cannot_become_formulas(house: House, feed: Feed) -> Non
     assert case.get("raw", at=0)["s"] == TEXTS
 
 
-@pytest.mark.xfail(reason="as_csv makes texts harmless, not yet units", strict=True)
 async def test_a_machines_own_unit_cannot_become_a_formula(house: House, feed: Feed) -> None:
     case = make_case(house, feed, "unit", unit="=1+1")
     await case.put([(0, 1, 0)])

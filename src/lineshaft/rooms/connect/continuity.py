@@ -60,14 +60,14 @@ class Continuity:
         self._ts[places] = stamps[newer]
         self._q[places] = _UNKNOWN if q is None else q[order][newer]
         self._lag[places] = _UNKNOWN if lag is None else lag[order][newer]
+        if lag is not None and len(lag):
+            self._lags.append(max(0, int(lag.min())))
 
     def heard(self, rows: Rows) -> None:
         """Note samples that came as changes."""
         if not len(rows):
             return
-        lag = rows.arrival - rows.ts
-        self.learn(rows.sid, rows.ts, rows.q, lag)
-        self._lags.append(int(lag.min()))
+        self.learn(rows.sid, rows.ts, rows.q, rows.arrival - rows.ts)
         newest = int(rows.ts.max())
         self._high = newest if self._high is None else max(newest, self._high)
         self._alive = rows.arrival

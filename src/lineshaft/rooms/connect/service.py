@@ -24,7 +24,7 @@ from lineshaft.core.ports import SignalDirectory
 from lineshaft.records import Engine
 from lineshaft.rooms.connect.courier import Courier
 from lineshaft.rooms.connect.desk import Desk
-from lineshaft.rooms.connect.engine import Gap
+from lineshaft.rooms.connect.engine import BLOCK_SPAN_US, Gap
 from lineshaft.rooms.connect.model import Certificate, Link, Source, SourceState, Task
 from lineshaft.rooms.connect.protocols.opcua.browse import browse
 from lineshaft.rooms.connect.protocols.opcua.pki import Pki
@@ -218,7 +218,11 @@ class ConnectService:
             with suppress(LineshaftError):
                 block = decode_block(message.data, message.headers)
                 quality = block.batch.column(4).to_numpy().astype(np.int64)
-                sid, lag = block.sid.astype(np.int64), block.arrival - block.ts
+                # Initial values among the rows are old without being late; rows gathered into
+                # one block came up to its span after the first.
+                least = max(0, block.arrival - int(block.ts.max()))
+                lag = np.minimum(block.arrival - block.ts, least + BLOCK_SPAN_US)
+                sid = block.sid.astype(np.int64)
                 courier.continuity.learn(sid, block.ts, quality, lag)
 
     async def _keep_gap(self, source: str, gap: Gap) -> None:
