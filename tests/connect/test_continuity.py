@@ -57,13 +57,16 @@ def test_a_quiet_source_is_vouched_for_by_its_signs_of_life() -> None:
     assert gaps == [Gap(T0 + 600 * S - 150 * MS, end - 10 * MS, "link")]
 
 
-def test_a_clock_that_went_back_is_told_in_its_new_time() -> None:
+def test_a_clock_that_went_back_is_told_in_both_its_times() -> None:
     source = Continuity(100 * MS)
     source.resume([rows([1], [T0], T0)], T0, "process")
     source.heard(rows([1], [T0 + S], T0 + S))
     end = T0 + 4 * S
     gaps = source.resume([rows([1], [end - 3600 * S], end)], end, "link")
-    assert gaps == [Gap(end - 3603 * S - 100 * MS, end - 3600 * S, "link")]
+    assert gaps == [
+        Gap(end - 3603 * S - 100 * MS, end - 3600 * S, "link"),
+        Gap(T0 + S - 100 * MS, end, "link"),
+    ]
 
 
 def test_clocks_that_differ_make_gaps_of_their_own() -> None:

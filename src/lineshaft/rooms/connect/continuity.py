@@ -104,7 +104,12 @@ class Continuity:
         return [Gap(start, end, cause) for start, end in joined]
 
     def _stretches(self, rows: Rows, arrival: int) -> list[tuple[int, int]]:
-        """Return (start, end) of what the initial values may hide."""
+        """Return (start, end) of what the initial values may hide.
+
+        Where a clock went back meanwhile, nobody knows when: samples may be missing with stamps of
+        either time.
+        """
+        ahead: list[tuple[int, int]] = []
         places = self._places(rows.sid)
         before, lag = self._ts[places], self._lag[places].copy()
         known = before != _NEVER
@@ -118,9 +123,11 @@ class Continuity:
             start = np.where(known, np.maximum(start, self._alive - lag), start)
             back = known & (rows.ts < before)
             start[back] = rows.ts[back] - (arrival - self._alive)
+            ends = (before[back] + (arrival - self._alive)).tolist()
+            ahead = list(zip((before[back] - self.margin).tolist(), ends, strict=True))
         lacking = rows.ts > start
         starts = (start[lacking] - self.margin).tolist()
-        return list(zip(starts, rows.ts[lacking].tolist(), strict=True))
+        return ahead + list(zip(starts, rows.ts[lacking].tolist(), strict=True))
 
     def _restart(self, rows: Rows) -> None:
         """Take over initial values, also where a clock went back."""
