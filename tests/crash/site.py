@@ -157,7 +157,7 @@ class Site:
         """Return once the catalogue has all that the stream holds."""
         late = time.monotonic() + within_s
         while True:
-            state = await self.bus.streams.state(STREAM)
+            state = await self.bus.streams.patiently(self.bus.streams.state, STREAM)
             row = self.catalogue.row()
             if row and (row.token, row.last.position) == (state.token, state.last):
                 return
