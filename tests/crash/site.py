@@ -200,7 +200,7 @@ class Site:
         keeper = FactKeeper(self.bus, self.engine, lease=f"test{time.monotonic_ns()}")
         task = asyncio.create_task(keeper.run())
         stream = Catalogue(self.engine, "FACT_t")
-        newest = (await self.bus.streams.state("FACT_t")).last
+        newest = (await self.bus.streams.patiently(self.bus.streams.state, "FACT_t")).last
         try:
             await until(lambda: (row := stream.row()) is not None and row.last.position >= newest)
         finally:
