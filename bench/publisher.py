@@ -35,12 +35,16 @@ class Walk:
         """Return the next block."""
         per_second = SIGNALS // self._size
         second, part = divmod(self._number, per_second)
+        if part == 0:
+            self._values += self._random.standard_normal(SIGNALS) * 0.1
+            self._rounded = np.round(self._values, 2)
+            self._stamps = self._random.integers(0, 1000, SIGNALS)
+            self._stamps += self._start + second * 1_000_000
         self._number += 1
         at = slice(part * self._size, (part + 1) * self._size)
-        self._values[at] += self._random.standard_normal(self._size) * 0.1
-        stamps = self._random.integers(0, 1000, self._size) + (self._start + second * 1_000_000)
+        stamps = self._stamps[at]
         return SampleBlock.from_columns(
-            self._sids[at], stamps, np.round(self._values[at], 2), self._good,
+            self._sids[at], stamps, self._rounded[at], self._good,
             origin="bench", arrival=int(stamps[-1]),
         )  # fmt: skip
 

@@ -32,17 +32,21 @@ _RETRY_S = 0.05
 class TailBlock:
     """The rows of one block that is not in a file yet, with its full sequence number."""
 
-    __slots__ = ("_rows", "seq")
+    __slots__ = ("_high", "_low", "_rows", "seq")
 
     def __init__(self, seq: int, block: SampleBlock) -> None:
         self.seq = seq
-        self._rows = Rows.of_block(seq, block)
+        self._rows = rows = Rows.of_block(seq, block)
+        self._low, self._high = int(rows.sid[0]), int(rows.sid[-1])
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def rows(self, sids: Sequence[int], start: int, end: int) -> list[Rows]:
-        """Return the rows of these signals in [start, end), a part a signal that has any."""
+        """Return the rows of these signals (ascending) in [start, end), a part a signal that has
+        any."""
+        if not sids or sids[-1] < self._low or sids[0] > self._high:
+            return []
         sid, ts, found = self._rows.sid, self._rows.ts, []
         for wanted in sids:
             # Keys of the columns' own types: any other has numpy copy the column first.

@@ -150,7 +150,8 @@ def _spans(sid: Column) -> Iterator[tuple[int, int, int]]:
     """Yield (chunk number, first, end) of ascending signal ids."""
     first = 0
     while first < len(sid):
-        number = int(sid[first]) // CHUNK
-        end = int(np.searchsorted(sid, (number + 1) * CHUNK))
+        number, end = int(sid[first]) // CHUNK, len(sid)
+        if int(sid[-1]) // CHUNK != number:
+            end = int(sid.searchsorted(np.int32(number * CHUNK + CHUNK - 1), "right"))
         yield number, first, end
         first = end

@@ -108,7 +108,7 @@ class Rows:
             texts = pa.concat_arrays(texts.chunks)
         return cls(
             table.column("sid").to_numpy(),
-            table.column("ts").cast(pa.int64()).to_numpy(),
+            table.column("ts").to_numpy().view(np.int64),
             table.column("v").to_numpy(),
             table.column("q").to_numpy(),
             table.column("seq").to_numpy(),
@@ -125,7 +125,8 @@ class Rows:
             block.ts,
             batch.column(2).to_numpy(zero_copy_only=False),
             batch.column(4).to_numpy(),
-            np.broadcast_to(np.int64(seq), batch.num_rows),
+            # One number seen as a whole column: `broadcast_to` takes longer than all the rest.
+            np.ndarray((batch.num_rows,), np.int64, np.array([seq]), strides=(0,)),
             None if s.null_count == len(s) else s.cast(pa.utf8()),
         )
 
@@ -182,11 +183,12 @@ def gather(blocks: Sequence[tuple[int, SampleBlock]]) -> Rows:
     s = None
     if any(batch.column(3).null_count < batch.num_rows for batch in batches):
         s = pa.concat_arrays([batch.column(3).cast(pa.utf8()) for batch in batches])
+    columns = pa.Table.from_batches(batches).columns
     return Rows(
-        np.concatenate([block.sid for _, block in blocks]),
-        np.concatenate([block.ts for _, block in blocks]),
-        np.concatenate([b.column(2).to_numpy(zero_copy_only=False) for b in batches]),
-        np.concatenate([b.column(4).to_numpy() for b in batches]),
+        columns[0].to_numpy(),
+        columns[1].to_numpy().view(np.int64),
+        columns[2].to_numpy(),
+        columns[4].to_numpy(),
         seq,
         s,
     )
