@@ -6,12 +6,8 @@ On the platform's own machine it signs in by the data folder's key. Commands tha
 
 import asyncio
 import json
-import os
 import signal
 import sys
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,29 +17,25 @@ import typer
 
 from lineshaft import __version__
 from lineshaft.clock import monotonic_s, now_us
+from lineshaft.commands.calls import (
+    AsJson,
+    ConfigFile,
+    DataFolder,
+    Port,
+    call,
+    duration_us,
+    fetch,
+    find_signals,
+    read_settings,
+)  # fmt: skip
 from lineshaft.core.errors import Broken, LineshaftError, Refused
-from lineshaft.settings import Effective, Settings, load
+from lineshaft.settings import Settings
 
 __all__ = ["main"]
 
 T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Lineshaft, one line shaft.")
-
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="settings file")]
-DataFolder = Annotated[str | None, typer.Option("--data", help="data folder")]
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
-Port = Annotated[int | None, typer.Option(help="HTTP port")]
-
-
-def _settings(
-    config: Path | None, data: str | None = None, port: int | None = None, **more: object
-) -> tuple[Settings, list[Effective]]:
-    file = config or (Path("lineshaft.toml") if Path("lineshaft.toml").exists() else None)
-    environ = dict(os.environ)
-    given = {"PLATFORM__DATA": data, "HTTP__PORT": port, **more}
-    environ |= {f"LINESHAFT__{k}": str(v) for k, v in given.items() if v is not None}
-    return load(file, environ)
 
 
 @app.command()
@@ -56,21 +48,21 @@ def demo(
     reset: Annotated[bool, typer.Option("--reset", help="start afresh: delete all data")] = False,
 ) -> None:
     """Run the platform with a simulated chemical plant."""
-    settings, _ = _settings(config, data, port, PLANT__SPEED=speed, PLANT__KIND=plant)
+    settings, _ = read_settings(config, data, port, PLANT__SPEED=speed, PLANT__KIND=plant)
     _run(settings, demo=True, reset=reset)
 
 
 @app.command()
 def up(config: ConfigFile = None, data: DataFolder = None, port: Port = None) -> None:
     """Run the platform for your own machines."""
-    settings, _ = _settings(config, data, port)
+    settings, _ = read_settings(config, data, port)
     _run(settings, demo=False, reset=False)
 
 
 @app.command()
 def check(config: ConfigFile = None, data: DataFolder = None, as_json: AsJson = False) -> None:
     """Print the effective settings and where each comes from."""
-    _, listed = _settings(config, data)
+    _, listed = read_settings(config, data)
     if as_json:
         typer.echo(
             json.dumps([{"name": e.name, "value": e.value, "origin": e.origin} for e in listed])
@@ -84,7 +76,7 @@ def check(config: ConfigFile = None, data: DataFolder = None, as_json: AsJson = 
 @app.command()
 def link(config: ConfigFile = None, data: DataFolder = None, port: Port = None) -> None:
     """Print a new sign-in link of the running platform."""
-    settings, _ = _settings(config, data, port)
+    settings, _ = read_settings(config, data, port)
     typer.echo(_sign_in_link(settings))
 
 
@@ -97,9 +89,9 @@ def last(
     as_json: AsJson = False,
 ) -> None:
     """Print the newest values."""
-    settings, _ = _settings(config, data, port)
-    signals = _signals(settings, prefix)
-    values = _call(settings, "last", sid=",".join(map(str, signals)))
+    settings, _ = read_settings(config, data, port)
+    signals = find_signals(settings, prefix)
+    values = call(settings, "last", sid=",".join(map(str, signals)))
     rows = _rows(values, signals)
     if as_json:
         typer.echo(json.dumps(rows))
@@ -122,11 +114,11 @@ def query(
     as_json: AsJson = False,
 ) -> None:
     """Print or save the samples of a time range."""
-    settings, _ = _settings(config, data, port)
-    signals = _signals(settings, path)
-    start = now_us() - _duration_us(since)
+    settings, _ = read_settings(config, data, port)
+    signals = find_signals(settings, path)
+    start = now_us() - duration_us(since)
     kind = "json" if as_json else format
-    content = _fetch(
+    content = fetch(
         settings, "raw", sid=",".join(map(str, signals)), **{"from": start}, format=kind
     )
     if output:
@@ -145,8 +137,8 @@ def probe(
     as_json: AsJson = False,
 ) -> None:
     """Ask an OPC UA server for its endpoints and certificate (needs the platform running)."""
-    settings, _ = _settings(config, data, port)
-    found = _call(settings, "opcua/probe", {"endpoint": endpoint})
+    settings, _ = read_settings(config, data, port)
+    found = call(settings, "opcua/probe", {"endpoint": endpoint})
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -157,14 +149,6 @@ def probe(
     if certificate:
         trust = "trusted" if certificate["trusted"] else "not trusted"
         typer.echo(f"certificate {certificate['thumbprint']} ({certificate['subject']}): {trust}")
-
-
-def _signals(settings: Settings, prefix: str) -> dict[int, dict[str, Any]]:
-    found = _call(settings, "signals", prefix=prefix)["signals"]
-    if not found:
-        raise Refused(f"no signal begins with '{prefix}'", hint="`lineshaft last` lists all",
-                      code="signal.unknown")  # fmt: skip
-    return {signal["sid"]: signal for signal in found}
 
 
 def _rows(values: dict[str, Any], signals: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -198,51 +182,8 @@ def _shown(row: dict[str, Any]) -> str:
     return f"{value:.6g}" if row["decimals"] is None else f"{value:.{row['decimals']}f}"
 
 
-def _duration_us(text: str) -> int:
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-    if text[:-1].isdigit() and text[-1:] in units:
-        return int(text[:-1]) * units[text[-1]] * 1_000_000
-    raise Refused(f"'{text}' is no duration", hint="Write 90s, 15m, 8h or 7d", code="query.last")
-
-
-def _call(settings: Settings, path: str, body: Any = None, **query: Any) -> Any:
-    content = _fetch(settings, path, body, **query)
-    return json.loads(content) if content else None
-
-
-def _fetch(settings: Settings, path: str, body: Any = None, **query: Any) -> bytes:
-    key_file = settings.folder / "keys" / "platform.key"
-    try:
-        key = key_file.read_text().strip()
-    except OSError as error:
-        raise Refused(f"no platform has run on {settings.folder}",
-                      hint="Start it with `lineshaft demo` or give --data",
-                      code="folder.none") from error  # fmt: skip
-    address = f"http://{settings.http.host}:{settings.http.port}/api/v1/{path}"
-    address += "?" + urllib.parse.urlencode(query) if query else ""
-    request = urllib.request.Request(
-        address,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=120) as response:
-            content: bytes = response.read()
-            return content
-    except urllib.error.HTTPError as error:
-        try:
-            said = json.loads(error.read())
-            raise Refused(said["message"], hint=said["hint"], code=said["code"]) from None
-        except (ValueError, KeyError):
-            raise Broken(f"the platform answered {error.code} to {path}") from error
-    except OSError as error:
-        raise Broken(f"no platform answers at port {settings.http.port}",
-                     hint="Start it with `lineshaft demo`, or give --port",
-                     code="platform.silent") from error  # fmt: skip
-
-
 def _sign_in_link(settings: Settings) -> str:
-    code = _call(settings, "session/code", {})["code"]
+    code = call(settings, "session/code", {})["code"]
     return f"http://{settings.http.host}:{settings.http.port}/#/sign-in/{code}"
 
 
@@ -284,8 +225,8 @@ async def _greet(settings: Settings, *, demo: bool) -> None:
 
 
 def _first_value(settings: Settings) -> None:
-    signals = _signals(settings, "")
-    if not _call(settings, "last", sid=",".join(map(str, signals)))["sid"]:
+    signals = find_signals(settings, "")
+    if not call(settings, "last", sid=",".join(map(str, signals)))["sid"]:
         raise Broken("no value yet")
 
 

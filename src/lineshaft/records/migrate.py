@@ -10,8 +10,8 @@ from typing import Final
 
 __all__ = ["HEAD", "is_current", "migrate"]
 
-HEAD: Final = "0001"
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
+HEAD: Final = max(file.name[:4] for file in (_SCRIPTS / "versions").glob("[0-9]*.py"))
 
 
 def is_current(file: Path) -> bool:

@@ -11,7 +11,8 @@ class FileEntry:
 
     `kind` is `sequence` or `late`, or `damaged` where the file cannot be read and the stream does
     not hold its rows any more: it stays named, was told, and is left out of answers. `path` is
-    relative to the history folder; `seq` are full sequence numbers; `size` is in bytes.
+    relative to the history folder; `seq` are full sequence numbers; `size` is in bytes;
+    `rollup_size` is that of the roll-ups beside it, 0 where it has none.
     """
 
     path: str
@@ -25,6 +26,7 @@ class FileEntry:
     ts_max: int
     seq_min: int
     seq_max: int
+    rollup_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ def router(history: HistoryService, signals: Callable[[], Sequence[Signal]]) -> 
 
     @api.get("/last", summary="Newest sample of signals", response_model=SampleColumns)
     async def last(sid: Sids) -> Response:
-        return _json(as_columns(history.last(parse_sids(sid))))
+        return _json(as_columns(await history.last(parse_sids(sid))))
 
     @api.get("/raw", summary="Samples of a time range", response_model=SampleColumns)
     async def raw(

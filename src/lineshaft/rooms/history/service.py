@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from lineshaft.bus import Bus
 from lineshaft.bus.client import data_stream
 from lineshaft.bus.streams import end
+from lineshaft.core.errors import Broken
 from lineshaft.core.facts import Fact
 from lineshaft.rooms.history.engine.rows import Rows
 from lineshaft.rooms.history.facts import FactKeeper
@@ -19,6 +20,8 @@ from lineshaft.rooms.history.writer import Writer
 from lineshaft.settings import History
 
 __all__ = ["HistoryService", "keep_history"]
+
+_CATCH_UP_S = 10.0
 
 
 async def keep_history(
@@ -55,22 +58,39 @@ class HistoryService:
         self._reader = Reader(tail, engine, data_stream(bus.site), folder)
         self._facts = FactStore(engine)
 
-    def last(self, sids: list[int]) -> Rows:
+    async def _caught_up(self) -> None:
+        """Wait until the tail has what was accepted before it began: an answer before that would
+        lack the newest samples and not say so."""
+        if self.tail.ready.is_set():
+            return
+        try:
+            async with asyncio.timeout(_CATCH_UP_S):
+                await self.tail.ready.wait()
+        except TimeoutError:
+            raise Broken("the newest samples are still being read from the bus",
+                         hint="Try again in some seconds; the processes show whether history runs",
+                         code="history.behind") from None  # fmt: skip
+
+    async def last(self, sids: list[int]) -> Rows:
         """Return the newest row of each signal that has any."""
+        await self._caught_up()
         return self._reader.last(sids)
 
     async def raw(self, sids: list[int], start: int, end: int, limit: int) -> Rows:
         """Return the rows with start <= ts < end, by sid and ts."""
+        await self._caught_up()
         return await asyncio.to_thread(self._reader.raw, sids, start, end, limit)
 
     async def trend(
         self, sids: list[int], start: int, end: int, pixels: int, sources: dict[int, str]
     ) -> tuple[list[Series], list[Gap]]:
         """Return the points that draw the signals, and the gaps in between."""
+        await self._caught_up()
         return await asyncio.to_thread(self._reader.trend, sids, start, end, pixels, sources)
 
     async def extent(self, sids: list[int]) -> tuple[int | None, int | None]:
         """Return the first and last stamp of these signals."""
+        await self._caught_up()
         return await asyncio.to_thread(self._reader.extent, sids)
 
     async def facts(

@@ -68,13 +68,28 @@ files = Table(
     Column("ts_max", BigInteger, nullable=False),
     Column("seq_min", BigInteger, nullable=False),
     Column("seq_max", BigInteger, nullable=False),
+    Column("rollup_size", BigInteger, nullable=False, server_default="0"),
     Index("ix_files_stream_ts", "stream", "ts_min", "ts_max"),
+    Index("ix_files_stream_day", "stream", "day"),
 )  # fmt: skip
 last_values = Table(
     "last_values", metadata,
     Column("stream", String(128), primary_key=True),
     Column("chunk", Integer, primary_key=True),
     Column("rows", LargeBinary, nullable=False),
+)  # fmt: skip
+retention_rules = Table(
+    "retention_rules", metadata,
+    Column("prefix", String(800), primary_key=True),
+    Column("raw_days", Integer),
+    Column("rollup_days", Integer),
+)  # fmt: skip
+retired = Table(
+    "retired", metadata,
+    Column("stream", String(128), primary_key=True),
+    Column("sid", Integer, primary_key=True, autoincrement=False),
+    Column("before", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
 )  # fmt: skip
 facts = Table(
     "facts", metadata,

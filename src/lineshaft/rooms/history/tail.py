@@ -76,6 +76,7 @@ class Tail:
         self.last = LastValues()
         self.newest = 0
         self.samples = 0
+        #: Set while this has everything that was accepted when it last began to follow.
         self.ready = asyncio.Event()
 
     @property
@@ -120,6 +121,7 @@ class Tail:
 
     async def _load(self) -> StreamRow | None:
         """Start from the catalogue, once its writer knows the stream that is there now."""
+        self.ready.clear()
         row, chunks = await asyncio.to_thread(self._catalogue.last_chunks)
         try:
             state = await self._bus.streams.state(self._stream)
@@ -181,7 +183,3 @@ class Tail:
                 (i for i, held in enumerate(self._blocks) if held.seq > stored), len(self._blocks)
             )
             del self._blocks[:keep]
-
-    def lag(self) -> int:
-        """Return how many messages wait between the stream's end and the catalogue."""
-        return max(0, split_seq(self.newest)[1] - split_seq(self.stored)[1])

@@ -1,0 +1,1 @@
+"""Commands of the command line, a module a family; `cli.py` puts them together."""

@@ -1,0 +1,96 @@
+"""What every command stands on: settings, options, and calls to the running platform.
+
+On the platform's own machine a command signs in by the data folder's key.
+"""
+
+import json
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lineshaft.core.errors import Broken, Refused
+from lineshaft.settings import Effective, Settings, load
+
+__all__ = [
+    "AsJson", "ConfigFile", "DataFolder", "Port", "call", "duration_us", "fetch", "find_signals",
+    "read_settings",
+]  # fmt: skip
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="settings file")]
+DataFolder = Annotated[str | None, typer.Option("--data", help="data folder")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+Port = Annotated[int | None, typer.Option(help="HTTP port")]
+
+
+def read_settings(
+    config: Path | None, data: str | None = None, port: int | None = None, **more: object
+) -> tuple[Settings, list[Effective]]:
+    """Return the settings that hold for a command, and where each comes from."""
+    file = config or (Path("lineshaft.toml") if Path("lineshaft.toml").exists() else None)
+    environ = dict(os.environ)
+    given = {"PLATFORM__DATA": data, "HTTP__PORT": port, **more}
+    environ |= {f"LINESHAFT__{k}": str(v) for k, v in given.items() if v is not None}
+    return load(file, environ)
+
+
+def duration_us(text: str) -> int:
+    """Return µs for a duration as people write it: 90s, 15m, 8h, 7d."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+    if text[:-1].isdigit() and text[-1:] in units:
+        return int(text[:-1]) * units[text[-1]] * 1_000_000
+    raise Refused(f"'{text}' is no duration", hint="Write 90s, 15m, 8h or 7d", code="query.last")
+
+
+def find_signals(settings: Settings, prefix: str) -> dict[int, dict[str, Any]]:
+    """Return the signals below a path by sid, as the platform lists them; Refused where none is."""
+    found = call(settings, "signals", prefix=prefix)["signals"]
+    if not found:
+        raise Refused(f"no signal begins with '{prefix}'", hint="`lineshaft last` lists all",
+                      code="signal.unknown")  # fmt: skip
+    return {signal["sid"]: signal for signal in found}
+
+
+def call(settings: Settings, path: str, body: Any = None, **query: Any) -> Any:
+    """Return the JSON that an operation of the running platform answers; a body makes it a POST.
+
+    Raises what the platform refused as Refused, Broken where none answers.
+    """
+    content = fetch(settings, path, body, **query)
+    return json.loads(content) if content else None
+
+
+def fetch(settings: Settings, path: str, body: Any = None, **query: Any) -> bytes:
+    """Return the bytes that an operation answers; see `call`."""
+    key_file = settings.folder / "keys" / "platform.key"
+    try:
+        key = key_file.read_text().strip()
+    except OSError as error:
+        raise Refused(f"no platform has run on {settings.folder}",
+                      hint="Start it with `lineshaft demo` or give --data",
+                      code="folder.none") from error  # fmt: skip
+    address = f"http://{settings.http.host}:{settings.http.port}/api/v1/{path}"
+    address += "?" + urllib.parse.urlencode(query) if query else ""
+    request = urllib.request.Request(
+        address,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=120) as response:
+            content: bytes = response.read()
+            return content
+    except urllib.error.HTTPError as error:
+        try:
+            said = json.loads(error.read())
+            raise Refused(said["message"], hint=said["hint"], code=said["code"]) from None
+        except (ValueError, KeyError):
+            raise Broken(f"the platform answered {error.code} to {path}") from error
+    except OSError as error:
+        raise Broken(f"no platform answers at port {settings.http.port}",
+                     hint="Start it with `lineshaft demo`, or give --port",
+                     code="platform.silent") from error  # fmt: skip
