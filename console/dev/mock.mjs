@@ -166,6 +166,15 @@ const facts = [
   fact("link.connected", gaps[0].to, "tep"), fact("link.lost", BOOT - 1860e6, "kiln", { cause: "time-out" }),
   fact("certificate.quarantined", BOOT - 1200e6, "kiln", { subject: "CN=kiln" }),
 ];
+const certificates = [cert, sources[2].certificate, { ...cert, thumbprint: "17" + cert.thumbprint.slice(2), subject: "CN=kiln gateway,O=Ceramics", issuer: "CN=kiln gateway,O=Ceramics", trusted: false, reason: "nobody has trusted this certificate yet" }];
+function judge(res, thumbprint, trust) {
+  trusted = trust;
+  const found = certificates.find((c) => c.thumbprint === thumbprint);
+  if (found) found.trusted = trust;
+  for (const s of sources.filter((x) => x.certificate?.thumbprint === thumbprint)) Object.assign(s, trust ? { link: "connected", last_error: null } : { link: "refused", rate: 0, last_sample: nowUs(), since: nowUs(), last_error: { code: "opcua.untrusted", message: "the server's certificate is not trusted", hint: "Compare its thumbprint and trust it", at: nowUs() } });
+  res.writeHead(204).end();
+  happened(fact(trust ? "certificate.trusted" : "certificate.quarantined", nowUs(), thumbprint));
+}
 const streams = new Set();
 let seq = 1_284_000;
 const stored = () => seq - 3;
@@ -206,7 +215,7 @@ function last(sids) {
 const browseNodes = () => [
   ...["extruder", "haul-off", "winder"].flatMap((machine, m) =>
     [["Speed", "1/min", "float", 0, 3000, 1480], ["Torque", "N.m", "float", 0, 900, 412.5], ["Zone temperatures/Zone 1", "Cel", "float", 0, 300, 184.2], ["Zone temperatures/Zone 2", "Cel", "float", 0, 300, 191.7], ["Running", "", "bool", null, null, true], ["Recipe", "", "string", null, null, "PE-100 / 63 mm"], ["Parts", "1", "int", 0, null, 48211]].map(
-      ([name, unit, kind, low, high, value], i) => ({ node_id: `ns=2;s=${machine}.${name}`, path: `${machine}/${name.toLowerCase().replace(/ /g, "-")}`, name: name.split("/").pop(), kind, unit, low, high, writable: i === 0, value: typeof value === "number" ? value * (1 + m * 0.02) : value, description: "" }))),
+      ([name, unit, kind, low, high, value], i) => ({ node_id: `ns=2;s=${machine}.${name}`, path: `${machine}/${name.toLowerCase().replace(/ /g, "-")}`, name: name.split("/").pop(), kind, unit, low, high, writable: i === 0, followed: m < 2, value: typeof value === "number" ? value * (1 + m * 0.02) : value, description: "" }))),
 ];
 
 const json = (res, body, status = 200) => {
@@ -289,9 +298,9 @@ const routes = {
       certificate: { ...cert, subject: "CN=Extrusion line 4,O=Plastworks,DC=opc-gw-04", issuer: "CN=Extrusion line 4,O=Plastworks,DC=opc-gw-04", thumbprint: "3ab90f66d1c4427be8a1907f5d30ce2281bb64f0097ce1da5582f310946eab7d", uris: ["urn:opc-gw-04:plastworks:server"], trusted: trusted, reason: trusted ? null : "self-signed and not in the trust list" },
     });
   },
-  "POST /opcua/trust": (req, res) => { trusted = true; res.writeHead(204).end(); },
-  "POST /opcua/distrust": (req, res) => { trusted = false; res.writeHead(204).end(); },
-  "GET /opcua/certificates": (req, res) => json(res, { certificates: [{ ...cert, state: "trusted" }], own: cert }),
+  "POST /opcua/trust": async (req, res) => judge(res, (await body(req)).thumbprint, true),
+  "POST /opcua/distrust": async (req, res) => judge(res, (await body(req)).thumbprint, false),
+  "GET /opcua/certificates": (req, res) => json(res, { certificates: certificates.map((c) => ({ ...c, state: c.trusted ? "trusted" : "quarantined" })), own: { ...cert, subject: "CN=Lineshaft,O=Lineshaft", issuer: "CN=Lineshaft,O=Lineshaft", thumbprint: "c0ffee" + cert.thumbprint.slice(6), not_after: BOOT + 7300 * 86400e6, uris: ["urn:lineshaft:4a51e6b2-9d0f-4c37-8a36-0f1c2d3e4b5a"] } }),
   "POST /opcua/browse": async (req, res) => {
     const b = await body(req);
     await new Promise((r) => setTimeout(r, 500));
@@ -357,6 +366,12 @@ const server = createServer(async (req, res) => {
     if (!s) return refuse(res, 404, "source.unknown", "There is no such source");
     if (req.method === "DELETE") { sources = sources.filter((x) => x !== s); res.writeHead(204).end(); return happened(fact("source.removed", nowUs(), s.id)); }
     const b = await body(req);
+    if (b.enabled === undefined) {
+      for (const key of ["name", "endpoint", "user"]) if (b[key] !== undefined) s[key] = b[key];
+      if ("nodes" in b) s.signals = b.nodes?.length ?? browseNodes().length;
+      json(res, s);
+      return happened(fact("source.changed", nowUs(), s.id));
+    }
     if (b.enabled !== undefined) Object.assign(s, b.enabled ? { enabled: true, task: "running", link: "connected", since: nowUs() } : { enabled: false, task: "stopped", link: "disconnected", since: nowUs(), rate: 0, last_sample: nowUs() });
     json(res, s);
     return happened(fact(b.enabled ? "task.started" : "task.stopped", nowUs(), s.id));

@@ -112,7 +112,7 @@ test("search needs every word and prefers starts and short names", () => {
 });
 
 const node = (path: string): BrowseNode => ({
-  node_id: `i=${path}`, path, name: path.split("/").pop()!, kind: "float", unit: "Cel", low: null, high: null, limit_low: null, limit_high: null, decimals: null, writable: false, value: 1, description: "",
+  node_id: `i=${path}`, path, name: path.split("/").pop()!, kind: "float", unit: "Cel", low: null, high: null, limit_low: null, limit_high: null, decimals: null, writable: false, value: 1, description: "", followed: false,
 });
 
 test("what a server offers becomes a tree to tick", () => {

@@ -27,6 +27,11 @@ export const session = {
   get user(): string {
     return state.session?.user ?? "";
   },
+  /** Whether this session may do a thing, as "kind.action"; the server refuses what it may not. */
+  may(right: string): boolean {
+    const rights = (state.session as { rights?: string[] } | null)?.rights;
+    return rights === undefined || rights.includes(right);
+  },
   get system(): System | null {
     return state.system;
   },

@@ -50,7 +50,9 @@ class Sessions:
         now = now_us()
         self._codes = {code: end for code, end in self._codes.items() if end > now}
         if len(self._codes) >= _MAX_CODES:
-            raise Refused("too many sign-in links wait to be used", code="session.codes")
+            raise Refused("too many sign-in links wait to be used",
+                          hint="Use one of them, or wait until the oldest is ten minutes old",
+                          code="session.codes")  # fmt: skip
         code = secrets.token_urlsafe(24)
         self._codes[code] = now + _CODE_US
         return code

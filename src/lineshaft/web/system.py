@@ -250,7 +250,9 @@ def panel_router(panel: PlantPanel | None) -> APIRouter:
 
     def there() -> PlantPanel:
         if panel is None:
-            raise Refused("there is no simulated plant here", code="panel.none", status=404)
+            raise Refused("there is no simulated plant here",
+                          hint="Start one with `lineshaft demo`; a real plant has no panel",
+                          code="panel.none", status=404)  # fmt: skip
         return panel
 
     @api.get("/panel", summary="State of the simulated plant")

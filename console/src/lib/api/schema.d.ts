@@ -398,7 +398,7 @@ export interface components {
             policy: string;
             /**
              * Source
-             * @description Id of a source whose saved password may be used
+             * @description Id of a source: its saved password may be used, and the answer says what it follows
              */
             source?: string | null;
             /**
@@ -690,6 +690,11 @@ export interface components {
              * @description Its description
              */
             description: string;
+            /**
+             * Followed
+             * @description Whether the source named in the request follows it
+             */
+            followed: boolean;
             /**
              * High
              * @description High end of the engineering range

@@ -97,7 +97,11 @@ class Desk:
         """Look round a server."""
         login = await self._with_password(parse_login(body), body.get("source"))
         survey = await self._survey(login, "")
-        nodes = [{**asdict(node), "kind": node.kind.value} for node in survey.nodes]
+        followed = await self._followed(body.get("source"))
+        nodes = [
+            {**asdict(node), "kind": node.kind.value, "followed": node.node_id in followed}
+            for node in survey.nodes
+        ]
         server = {"name": survey.name, "uri": survey.uri}
         return {"server": server, "nodes": nodes, "truncated": survey.truncated}
 
@@ -173,6 +177,12 @@ class Desk:
         except TimeoutError as error:
             raise Refused(f"looking round {login.endpoint} took more than {_BROWSE_S:g} s",
                           code="opcua.slow") from error  # fmt: skip
+
+    async def _followed(self, source: Any) -> set[str]:
+        if not source:
+            return set()
+        items = await asyncio.to_thread(self._store.items, str(source))
+        return {node_id for node_id, _, _ in items}
 
     async def _with_password(self, login: Login, source: Any) -> Login:
         if login.password or not source:

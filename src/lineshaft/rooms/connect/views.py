@@ -133,7 +133,9 @@ class BrowseRequest(Secured):
     """Where to look round."""
 
     source: str | None = Field(
-        default=None, description="Id of a source whose saved password may be used"
+        default=None,
+        description="Id of a source: its saved password may be used, and the answer"
+        " says what it follows",
     )
 
 
@@ -177,6 +179,7 @@ class NodeView(BaseModel):
     writable: bool = Field(description="Whether this user may write it")
     value: float | int | bool | str | None = Field(description="Its present value")
     description: str = Field(description="Its description")
+    followed: bool = Field(description="Whether the source named in the request follows it")
 
 
 class BrowseAnswer(BaseModel):

@@ -242,7 +242,9 @@ def _spoken(error: Exception, doing: str) -> LineshaftError:
                            code="opcua.own_certificate")  # fmt: skip
         return Broken(f"{doing}: the server says {name}", code=f"opcua.{name}")
     if isinstance(error, TimeoutError):
-        return Broken(f"{doing}: no answer within {STEP_S:g} s", code="opcua.timeout")
+        return Broken(f"{doing}: no answer within {STEP_S:g} s",
+                      hint="Check that the server is up and not overloaded; it is tried again",
+                      code="opcua.timeout")  # fmt: skip
     if isinstance(error, OSError):
         text = error.strerror or str(error) or type(error).__name__
         return Broken(f"{doing}: {text[:200]}", hint="Is the server up and reachable?",
