@@ -166,6 +166,8 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
     from lineshaft.rooms.connect.board import SourceBoard
     from lineshaft.rooms.connect.routes import router as connect_router
     from lineshaft.rooms.connect.store import SourceStore
+    from lineshaft.rooms.history.grid_routes import router as grid_router
+    from lineshaft.rooms.history.grids import Grids
     from lineshaft.rooms.history.routes import router as history_router
     from lineshaft.rooms.history.service import HistoryService
     from lineshaft.rooms.history.tail import Tail
@@ -173,6 +175,8 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
     from lineshaft.rooms.plant.service import PlantService
     from lineshaft.rooms.plant.store import SignalStore
     from lineshaft.web import system
+    from lineshaft.web.desk import Desk
+    from lineshaft.web.desk_routes import desk_router
     from lineshaft.web.doors import build_api
     from lineshaft.web.live import Live
     from lineshaft.web.sessions import Sessions
@@ -197,9 +201,11 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
         system.system_router(overview),
         system.live_router(live),
         system.panel_router(_Panel(bus) if ground.plan.demo else None),
-        plant_router(PlantService(signals)),
+        plant_router(PlantService(signals, bus)),
+        desk_router(Desk(engine, signals.missing)),
         connect_router(bus, board),
         history_router(history, all_signals),
+        grid_router(Grids(history), all_signals),
     ]
 
     async def hear_states() -> None:
@@ -217,9 +223,11 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
 def describe_api() -> dict[str, Any]:
     """Return the OpenAPI description: the one from which the console's types and the docs come."""
     from lineshaft.rooms.connect.routes import router as connect_router
+    from lineshaft.rooms.history.grid_routes import router as grid_router
     from lineshaft.rooms.history.routes import router as history_router
     from lineshaft.rooms.plant.routes import router as plant_router
     from lineshaft.web import system
+    from lineshaft.web.desk_routes import desk_router
     from lineshaft.web.doors import build_api
 
     nobody: Any = None  # a description asks no room anything
@@ -229,8 +237,10 @@ def describe_api() -> dict[str, Any]:
         system.live_router(nobody),
         system.panel_router(nobody),
         plant_router(nobody),
+        desk_router(nobody),
         connect_router(nobody, nobody),
         history_router(nobody, nobody),
+        grid_router(nobody, nobody),
     ]
     return build_api(routers).openapi()
 
