@@ -38,6 +38,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/grid": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Signals on one aligned time grid */
+        get: operations["grid"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/last": {
         parameters: {
             query?: never;
@@ -67,6 +84,42 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/notes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Notes on signals in a time range */
+        get: operations["list_notes"];
+        put?: never;
+        /** Write a note */
+        post: operations["add_note"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/notes/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Change a note */
+        put: operations["change_note"];
+        post?: never;
+        /** Remove a note */
+        delete: operations["remove_note"];
         options?: never;
         head?: never;
         patch?: never;
@@ -263,6 +316,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/signals.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Signals
+         * @description Hand out the list of signals as CSV; texts cannot become formulas.
+         */
+        get: operations["export_signals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signals/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import Signals
+         * @description Edit signals by a CSV sheet: first a dry run, then the same sheet with its token.
+         */
+        post: operations["import_signals"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signals/{sid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change Signal
+         * @description Edit a signal as it was seen; refused where it was changed meanwhile.
+         */
+        put: operations["change_signal"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sources": {
         parameters: {
             query?: never;
@@ -311,6 +424,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/statistics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Statistics of signals over a range */
+        get: operations["statistics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/system": {
         parameters: {
             query?: never;
@@ -345,10 +475,53 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/views": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Saved views: one's own and the shared ones */
+        get: operations["list_views"];
+        put?: never;
+        /** Save a view */
+        post: operations["add_view"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/views/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Change a saved view */
+        put: operations["change_view"];
+        post?: never;
+        /** Remove a view */
+        delete: operations["remove_view"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Aggregate
+         * @description What a cell says (OPC 10000-13): `last` is the value that held at the cell's beginning, `twa`
+         *     the mean weighted by time, `good_share` for which share of the cell a good value held.
+         * @enum {string}
+         */
+        Aggregate: "last" | "mean" | "twa" | "min" | "max" | "first" | "count" | "good_share";
         /**
          * BrowseAnswer
          * @description What a server holds.
@@ -568,6 +741,32 @@ export interface components {
             facts: components["schemas"]["FactBody"][];
         };
         /**
+         * FieldChanges
+         * @description One signal that a sheet changes: the fields that differ, before and after.
+         */
+        FieldChanges: {
+            /** After */
+            after: {
+                [key: string]: unknown;
+            };
+            /** Before */
+            before: {
+                [key: string]: unknown;
+            };
+            /** Path */
+            path: string;
+            /** Revision */
+            revision: number;
+            /** Sid */
+            sid: number;
+        };
+        /**
+         * Form
+         * @description How a list is handed out: one object a signal, or one list a field.
+         * @enum {string}
+         */
+        Form: "rows" | "columns";
+        /**
          * Format
          * @description How raw rows are handed out.
          * @enum {string}
@@ -588,6 +787,44 @@ export interface components {
              * @description How long together
              */
             seconds: number;
+        };
+        /**
+         * GridAnswer
+         * @description Signals on one grid: cell i is [ts[i], ts[i] + step).
+         */
+        GridAnswer: {
+            /** How */
+            how: string;
+            /** Series */
+            series: components["schemas"]["GridSeries"][];
+            /**
+             * Step
+             * @description width of a cell, µs
+             */
+            step: number;
+            /**
+             * Ts
+             * @description where each cell begins, µs, aligned to 1970 UTC
+             */
+            ts: number[];
+        };
+        /**
+         * GridSeries
+         * @description The cells of one signal.
+         */
+        GridSeries: {
+            /**
+             * Q
+             * @description quality of each cell
+             */
+            q: number[];
+            /** Sid */
+            sid: number;
+            /**
+             * V
+             * @description value of each cell; null where there is none
+             */
+            v: (number | null)[];
         };
         /** HTTPValidationError */
         HTTPValidationError: {
@@ -752,6 +989,70 @@ export interface components {
             writable: boolean;
         };
         /**
+         * NoteChange
+         * @description What changes of a note; what is left out stays.
+         */
+        NoteChange: {
+            /** From */
+            from?: number | null;
+            /** Sids */
+            sids?: number[] | null;
+            /** Text */
+            text?: string | null;
+            /** To */
+            to?: number | null;
+        };
+        /**
+         * NoteDraft
+         * @description A remark on some signals over a time range.
+         */
+        NoteDraft: {
+            /**
+             * From
+             * @description µs
+             */
+            from: number;
+            /** Sids */
+            sids: number[];
+            /** Text */
+            text: string;
+            /**
+             * To
+             * @description µs; not before `from`
+             */
+            to: number;
+        };
+        /**
+         * NoteList
+         * @description Notes, oldest first.
+         */
+        NoteList: {
+            /** Notes */
+            notes: components["schemas"]["NoteView"][];
+        };
+        /**
+         * NoteView
+         * @description A note, and who wrote it when (µs).
+         */
+        NoteView: {
+            /** Author */
+            author: string;
+            /** Created */
+            created: number;
+            /** Edited */
+            edited: number | null;
+            /** From */
+            from: number;
+            /** Id */
+            id: number;
+            /** Sids */
+            sids: number[];
+            /** Text */
+            text: string;
+            /** To */
+            to: number;
+        };
+        /**
          * PanelRequest
          * @description A wish to the simulated plant: one of the fields.
          */
@@ -767,6 +1068,16 @@ export interface components {
             restart?: boolean | null;
             /** Speed */
             speed?: number | null;
+        };
+        /**
+         * PointBody
+         * @description A value and when it was told.
+         */
+        PointBody: {
+            /** Ts */
+            ts: number;
+            /** V */
+            v: number;
         };
         /**
          * ProbeAnswer
@@ -806,6 +1117,13 @@ export interface components {
             state: string;
         };
         /**
+         * Quality
+         * @description Which values count: `good` alone, `usable` (good and uncertain), or `worst`: those, under the
+         *     worst quality of all that touched the cell.
+         * @enum {string}
+         */
+        Quality: "good" | "usable" | "worst";
+        /**
          * SampleColumns
          * @description Samples as columns of one length.
          */
@@ -842,6 +1160,22 @@ export interface components {
             v: (number | null)[];
         };
         /**
+         * SavedView
+         * @description A view that somebody keeps.
+         */
+        SavedView: {
+            /** Id */
+            id: number;
+            /** Name */
+            name: string;
+            /** Owner */
+            owner: string;
+            /** Shared */
+            shared: boolean;
+            /** Url */
+            url: string;
+        };
+        /**
          * ServerView
          * @description A server by its own account.
          */
@@ -859,15 +1193,164 @@ export interface components {
             uri: string;
         };
         /**
+         * SheetVerdict
+         * @description What a sheet changes; counts are whole, lists hold the first.
+         */
+        SheetVerdict: {
+            /**
+             * Applied
+             * @description Whether it was changed; false for a dry run
+             */
+            applied: boolean;
+            /**
+             * Bad Count
+             * @description Lines that cannot be read
+             */
+            bad_count: number;
+            /** Bad Lines */
+            bad_lines: components["schemas"]["Trouble"][];
+            /**
+             * Changed
+             * @description Signals that differ
+             */
+            changed: number;
+            /**
+             * Changes
+             * @description The first 5,000 of them
+             */
+            changes: components["schemas"]["FieldChanges"][];
+            /**
+             * Conflict Count
+             * @description Lines that clash with what there is
+             */
+            conflict_count: number;
+            /** Conflict Lines */
+            conflict_lines: components["schemas"]["Trouble"][];
+            /** Lines */
+            lines: number;
+            /**
+             * Token
+             * @description Confirms this; null where a line is bad or clashes
+             */
+            token: string | null;
+            /**
+             * Unknown Count
+             * @description Lines without a signal here; they are left out
+             */
+            unknown_count: number;
+            /** Unknown Lines */
+            unknown_lines: components["schemas"]["Trouble"][];
+        };
+        /**
+         * SignalChange
+         * @description What a person writes of a signal; fields that are left out stay as they are.
+         */
+        SignalChange: {
+            /** Decimals */
+            decimals?: number | null;
+            /** Description */
+            description?: string | null;
+            /** High */
+            high?: number | null;
+            /** Limit High */
+            limit_high?: number | null;
+            /** Limit Low */
+            limit_low?: number | null;
+            /** Low */
+            low?: number | null;
+            /** Name */
+            name?: string | null;
+            /** Path */
+            path?: string | null;
+            /** Period Ms */
+            period_ms?: number | null;
+            /**
+             * Revision
+             * @description The revision that the person saw
+             */
+            revision: number;
+            /**
+             * Unit
+             * @description Only where none is known yet
+             */
+            unit?: string | null;
+        };
+        /**
          * SignalList
          * @description Signals, by path.
          */
         SignalList: {
             /**
              * Signals
-             * @description The signals, by path
+             * @description The signals, by path; with `format=columns` an object with a list a field
              */
             signals: components["schemas"]["SignalView"][];
+        };
+        /**
+         * SignalStatistics
+         * @description What is known of one signal in the range; null where nothing is.
+         */
+        SignalStatistics: {
+            /**
+             * Above S
+             * @description seconds above `high`; null without a limit
+             */
+            above_s: number | null;
+            /**
+             * Below S
+             * @description seconds below `low`; null without a limit
+             */
+            below_s: number | null;
+            /**
+             * Count
+             * @description how many samples counted
+             */
+            count: number;
+            /**
+             * Deviation
+             * @description standard deviation of the samples (n - 1)
+             */
+            deviation: number | null;
+            first: components["schemas"]["PointBody"] | null;
+            /**
+             * Good Share
+             * @description for which share of the range a good value held
+             */
+            good_share: number;
+            /**
+             * Held S
+             * @description for how many seconds a value that counts held
+             */
+            held_s: number;
+            /**
+             * Integral
+             * @description value times hours, in `integral_unit`
+             */
+            integral: number | null;
+            /** Integral Unit */
+            integral_unit: string;
+            last: components["schemas"]["PointBody"] | null;
+            max: components["schemas"]["PointBody"] | null;
+            /**
+             * Mean
+             * @description arithmetic mean of the samples
+             */
+            mean: number | null;
+            min: components["schemas"]["PointBody"] | null;
+            /** Sid */
+            sid: number;
+            /**
+             * Time Deviation
+             * @description standard deviation weighted by time
+             */
+            time_deviation: number | null;
+            /**
+             * Twa
+             * @description mean weighted by how long each value held
+             */
+            twa: number | null;
+            /** Unit */
+            unit: string;
         };
         /**
          * SignalView
@@ -881,9 +1364,14 @@ export interface components {
             decimals: number | null;
             /**
              * Description
-             * @description Description as its machine gives it
+             * @description Description as its machine gives it, or a person
              */
             description: string;
+            /**
+             * Edited
+             * @description Fields that a person wrote; the source leaves them be
+             */
+            edited: string[];
             /**
              * High
              * @description High end of the engineering range, in `unit`
@@ -911,7 +1399,7 @@ export interface components {
             low: number | null;
             /**
              * Name
-             * @description Name as its machine gives it
+             * @description Name as its machine gives it, or a person
              */
             name: string;
             /**
@@ -924,6 +1412,11 @@ export interface components {
              * @description How often a value is expected, where known
              */
             period_ms: number | null;
+            /**
+             * Revision
+             * @description Grows with every change; an edit names the one it saw
+             */
+            revision: number;
             /**
              * Sid
              * @description Number of the signal; never reused, kept when it is renamed
@@ -1156,6 +1649,18 @@ export interface components {
             view: string;
         };
         /**
+         * StatisticsAnswer
+         * @description Statistics of one range.
+         */
+        StatisticsAnswer: {
+            /** From */
+            from: number;
+            /** Signals */
+            signals: components["schemas"]["SignalStatistics"][];
+            /** To */
+            to: number;
+        };
+        /**
          * StreamView
          * @description How far the stream and the catalogue are.
          */
@@ -1251,6 +1756,18 @@ export interface components {
             /** V */
             v: (number | null)[];
         };
+        /**
+         * Trouble
+         * @description A line of a sheet that cannot be taken, and why.
+         */
+        Trouble: {
+            /** Line */
+            line: number;
+            /** Reason */
+            reason: string;
+            /** Sid */
+            sid: number | null;
+        };
         /** ValidationError */
         ValidationError: {
             /** Context */
@@ -1263,6 +1780,45 @@ export interface components {
             msg: string;
             /** Error Type */
             type: string;
+        };
+        /**
+         * ViewChange
+         * @description What changes of a view; what is left out stays.
+         */
+        ViewChange: {
+            /** Name */
+            name?: string | null;
+            /** Shared */
+            shared?: boolean | null;
+            /** Url */
+            url?: string | null;
+        };
+        /**
+         * ViewDraft
+         * @description A view to come back to.
+         */
+        ViewDraft: {
+            /** Name */
+            name: string;
+            /**
+             * Shared
+             * @description Whether everybody sees it
+             * @default false
+             */
+            shared: boolean;
+            /**
+             * Url
+             * @description one of the console's own: #/…
+             */
+            url: string;
+        };
+        /**
+         * ViewList
+         * @description One's own views and the shared ones, by name.
+         */
+        ViewList: {
+            /** Views */
+            views: components["schemas"]["SavedView"][];
         };
         /**
          * Who
@@ -1353,6 +1909,49 @@ export interface operations {
             };
         };
     };
+    grid: {
+        parameters: {
+            query: {
+                /** @description signal ids, separated by commas */
+                sid: string;
+                /** @description a number and ms, s, m, h, d or w */
+                step?: string;
+                /** @description first stamp, µs */
+                from?: number | null;
+                /** @description stamp after the last, µs; default: now */
+                to?: number | null;
+                how?: components["schemas"]["Aggregate"];
+                quality?: components["schemas"]["Quality"];
+                /** @description a number and ms, s, m, h, d or w */
+                max_hold?: string;
+                format?: components["schemas"]["Format"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GridAnswer"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     last: {
         parameters: {
             query: {
@@ -1409,6 +2008,139 @@ export interface operations {
                 content: {
                     "application/json": unknown;
                 };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_notes: {
+        parameters: {
+            query: {
+                /** @description signal ids, separated by commas */
+                sid: string;
+                /** @description µs */
+                from?: number;
+                /** @description µs */
+                to?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoteList"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    add_note: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NoteDraft"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoteView"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    change_note: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NoteChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoteView"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    remove_note: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Validation Error */
             422: {
@@ -1760,6 +2492,7 @@ export interface operations {
                 prefix?: string;
                 /** @description Only signals of this source */
                 source?: string;
+                format?: components["schemas"]["Form"];
             };
             header?: never;
             path?: never;
@@ -1774,6 +2507,111 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SignalList"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    export_signals: {
+        parameters: {
+            query?: {
+                /** @description Only signals below this path */
+                prefix?: string;
+                /** @description Only signals of this source */
+                source?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    import_signals: {
+        parameters: {
+            query?: {
+                /** @description Only say what would change */
+                dry_run?: boolean;
+                /** @description From the dry run */
+                token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "text/csv": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SheetVerdict"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    change_signal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                sid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignalChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignalView"];
                 };
             };
             /** @description Validation Error */
@@ -1904,6 +2742,47 @@ export interface operations {
             };
         };
     };
+    statistics: {
+        parameters: {
+            query: {
+                /** @description signal ids, separated by commas */
+                sid: string;
+                /** @description first stamp, µs */
+                from?: number | null;
+                /** @description stamp after the last, µs; default: now */
+                to?: number | null;
+                quality?: components["schemas"]["Quality"];
+                /** @description a number and ms, s, m, h, d or w */
+                max_hold?: string;
+                low?: number | null;
+                high?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatisticsAnswer"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     system: {
         parameters: {
             query?: never;
@@ -1950,6 +2829,123 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Trend"];
                 };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_views: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ViewList"];
+                };
+            };
+        };
+    };
+    add_view: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ViewDraft"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedView"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    change_view: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ViewChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedView"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    remove_view: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Validation Error */
             422: {
