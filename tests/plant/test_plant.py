@@ -1,5 +1,6 @@
 """The list of signals: numbers given once, paths unique, units judged, one door."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lineshaft.core.errors import Refused
+from lineshaft.core.facts import Fact
 from lineshaft.core.signals import Kind, Signal
 from lineshaft.records import metadata, open_records
 from lineshaft.rooms.plant import PlantService, SignalStore, router
-from lineshaft.rooms.plant.engine import unit_note
+from lineshaft.rooms.plant.engine import edited, unit_note
 
 PREFIX = "lineshaft/demo/a/b"
 
@@ -49,14 +51,93 @@ def test_another_unit_or_kind_is_another_signal(store: SignalStore) -> None:
     }  # fmt: skip
 
 
-def test_renaming_keeps_the_number_and_frees_the_path(store: SignalStore) -> None:
+def test_renaming_keeps_the_number_and_its_source_finds_it(store: SignalStore) -> None:
     (first,) = store.register([draft("m/a")])
-    store.rename(first.sid, f"{PREFIX}/m/z")
-    (new,) = store.register([draft("m/a")])
-    assert new.sid > first.sid
-    assert [one.signal.sid for one in store.list(prefix=f"{PREFIX}/m")] == [new.sid, first.sid]
+    store.change(first.sid, 1, {"path": f"{PREFIX}/m/z"})
+    (again,) = store.register([draft("m/a", description="said anew")])
+    assert (again.sid, again.path) == (first.sid, f"{PREFIX}/m/z")
+    assert again.description == "said anew"
+    (other,) = store.register([replace(draft("m/a"), source="s2")])
+    assert other.sid != first.sid and other.path == f"{PREFIX}/m/a"
+    assert [one.signal.sid for one in store.list(prefix=f"{PREFIX}/m")] == [other.sid, first.sid]
     assert store.list(prefix=f"{PREFIX}/m/z")[0].signal.sid == first.sid
     assert store.list(prefix=f"{PREFIX}/m_") == []
+
+
+def test_who_finds_its_path_taken_by_a_moved_signal_gets_the_next(store: SignalStore) -> None:
+    (first,) = store.register([draft("m/a")])
+    store.change(first.sid, 1, {"path": f"{PREFIX}/m/b"})
+    (second,) = store.register([draft("m/b")])
+    assert (second.sid, second.path) == (first.sid + 1, f"{PREFIX}/m/b-2")
+    again = store.register([draft("m/b"), draft("m/a")])
+    assert [(s.sid, s.path) for s in again] == [
+        (second.sid, f"{PREFIX}/m/b-2"), (first.sid, f"{PREFIX}/m/b"),
+    ]  # fmt: skip
+
+
+def test_what_a_person_edited_stays_until_taken_back(store: SignalStore) -> None:
+    (made,) = store.register([draft("m/a", "", low=0.0, high=10.0)])
+    wanted = {"name": "Druck", "unit": "kPa", "limit_high": 8.0}
+    _, now = store.change(made.sid, 1, wanted)
+    assert now.signal.unit == "kPa" and set(now.declared) == {
+        "name", "unit", "limit_low", "limit_high"}  # fmt: skip
+    (again,) = store.register([draft("m/a", "", low=0.0, high=20.0, limit_low=1.0)])
+    assert (again.name, again.unit, again.limit_high, again.high) == ("Druck", "kPa", 8.0, 20.0)
+    assert again.limit_low is None and again.sid == made.sid
+    revision = store.list()[0].revision
+    back = {"name": "m/a", "unit": "", "limit_low": 1.0, "limit_high": None}
+    _, now = store.change(made.sid, revision, back)
+    assert now.declared == {}
+    (third,) = store.register([draft("m/a", "bar")])
+    assert third.sid != made.sid
+
+
+def test_another_unit_keeps_the_path_and_texts_that_people_gave(store: SignalStore) -> None:
+    (made,) = store.register([draft("m/a")])
+    store.change(made.sid, 1, {"path": f"{PREFIX}/m/z", "name": "Z", "limit_low": 1.0})
+    (new,) = store.register([draft("m/a", "bar")])
+    assert (new.path, new.name, new.limit_low) == (f"{PREFIX}/m/z", "Z", None)
+    assert new.sid != made.sid
+    assert store.register([draft("m/a", "bar")]) == [new]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code"),
+    [({"unit": "bar"}, "signal.unit"), ({"path": "x"}, "path.levels"),
+     ({"name": " "}, "signal.text"), ({"low": 5.0, "high": 5.0}, "signal.range"),
+     ({"high": float("inf")}, "signal.number"),
+     ({"decimals": 16}, "signal.number"), ({"path": f"{PREFIX}/m/b"}, "signal.path"),
+     ({"description": "a\x00b"}, "signal.text")],
+)  # fmt: skip
+def test_an_edit_that_cannot_be_is_refused(
+    store: SignalStore, wanted: dict[str, object], code: str
+) -> None:
+    first, _ = store.register([draft("m/a"), draft("m/b")])
+    before = store.list()
+    with pytest.raises(Refused) as refused:
+        store.change(first.sid, 1, wanted)
+    assert refused.value.code == code
+    assert store.list() == before
+
+
+def test_an_edit_of_what_was_changed_meanwhile_is_refused(store: SignalStore) -> None:
+    (made,) = store.register([draft("m/a")])
+    store.change(made.sid, 1, {"name": "A"})
+    with pytest.raises(Refused, match="meanwhile"):
+        store.change(made.sid, 1, {"name": "B"})
+    assert store.list()[0].signal.name == "A"
+
+
+def test_signals_exchange_their_paths_or_nothing_happens(store: SignalStore) -> None:
+    store.register([draft("m/a"), draft("m/b"), draft("m/c")])
+    a, b, c = store.list()
+    swap = [(a, edited(a, {"path": b.signal.path})), (b, edited(b, {"path": a.signal.path}))]
+    late = (replace(c, revision=7), edited(c, {"name": "C"}))
+    with pytest.raises(Refused, match="meanwhile"):
+        store.change_all([*swap, late])
+    assert store.list() == [a, b, c]
+    store.change_all(swap)
+    assert [one.signal.sid for one in store.list()] == [b.signal.sid, a.signal.sid, c.signal.sid]
 
 
 def test_one_bad_path_registers_nothing(store: SignalStore) -> None:
@@ -95,10 +176,20 @@ def test_no_text_breaks_the_judgement(unit: str) -> None:
     assert isinstance(unit_note(unit), str)
 
 
+class Told:
+    """Keeps the Facts that were told."""
+
+    def __init__(self) -> None:
+        self.facts: list[Fact] = []
+
+    async def tell(self, fact: Fact) -> None:
+        self.facts.append(fact)
+
+
 async def test_the_door(store: SignalStore) -> None:
     store.register([draft("m/a", unit="kscmh"), draft("m/b", writable=True)])
     app = FastAPI()
-    app.include_router(router(PlantService(store)), prefix="/api/v1")
+    app.include_router(router(PlantService(store, Told())), prefix="/api/v1")
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x")
     asked = await client.get("/api/v1/signals", params={"prefix": PREFIX, "source": "s1"})
     found = asked.json()
@@ -107,3 +198,7 @@ async def test_the_door(store: SignalStore) -> None:
     assert first["kind"] == "float" and first["unit"] == "kscmh" and first["unit_note"]
     described = app.openapi()["components"]["schemas"]["SignalView"]["properties"]
     assert set(described) == set(first)
+    columns = (await client.get("/api/v1/signals", params={"format": "columns"})).json()["signals"]
+    assert [
+        dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+    ] == (found["signals"])

@@ -10,6 +10,7 @@ from sqlalchemy import text
 import lineshaft.rooms.connect.store
 import lineshaft.rooms.history.store
 import lineshaft.rooms.plant.store
+import lineshaft.web.desk
 import lineshaft.web.sessions  # noqa: F401
 from lineshaft.records import metadata, open_records
 from lineshaft.records.migrate import HEAD, is_current, migrate

@@ -1,11 +1,15 @@
 """The table of signals; implements the port `SignalDirectory`.
 
 Rules: `sid` is given out by the database and never again (`AUTOINCREMENT`; a sequence in
-PostgreSQL); among signals that are not retired a path is unique; nothing is ever deleted.
+PostgreSQL); among signals that are not retired a path is unique; nothing is ever deleted. What a
+person edited stays when the source declares the signal again: a signal that was given another path
+is found by the one that its source knows (`declared_path`), and who finds its own path taken by
+such a one gets the next free.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -16,19 +20,24 @@ from sqlalchemy import (
     Index,
     Integer,
     RowMapping,
+    Select,
     String,
     Table,
     Text,
+    bindparam,
     insert,
+    or_,
     select,
     text,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import BigInteger
 
+from lineshaft.core.errors import Refused
 from lineshaft.core.signals import Kind, Signal
 from lineshaft.records import Engine, metadata, reading
-from lineshaft.rooms.plant.engine import is_same_quantity, merged, unit_note
+from lineshaft.rooms.plant.engine import edited, is_same_quantity, merged, succeeded, unit_note
 from lineshaft.rooms.plant.model import Listed, checked
 
 __all__ = ["SignalStore", "signals"]
@@ -51,6 +60,9 @@ signals = Table(
     Column("decimals", Integer),
     Column("description", Text, nullable=False),
     Column("retired_at", BigInteger),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Column("declared", Text, nullable=False, server_default="{}"),
+    Column("declared_path", String(800), index=True),
     Index(
         "uq_signals_path_live",
         "path",
@@ -61,6 +73,26 @@ signals = Table(
     sqlite_autoincrement=True,
 )
 _CHUNK = 500
+
+
+@dataclass
+class _Known:
+    """The signals that drafts may mean: by path, and by the path under which a source knows them
+    where a person gave them another."""
+
+    by_path: dict[str, Listed] = field(default_factory=dict)
+    moved: dict[tuple[str, str], Listed] = field(default_factory=dict)
+
+    def add(self, listed: Listed) -> None:
+        self.by_path[listed.signal.path] = listed
+        if "path" in listed.declared:
+            self.moved[listed.signal.source, listed.declared["path"]] = listed
+
+    def meant(self, draft: Signal) -> Listed | None:
+        """Return the signal that a draft declares again; one that was moved to its path is not."""
+        own = self.moved.get((draft.source, draft.path))
+        there = self.by_path.get(draft.path)
+        return own or (there if there is not None and "path" not in there.declared else None)
 
 
 class SignalStore:
@@ -74,33 +106,59 @@ class SignalStore:
         """Give each draft its sid, in one transaction; see `SignalDirectory.register`."""
         asked = [checked(draft) for draft in drafts]
         with self._engine.begin() as connection:
-            known = _live_by_path(connection, [draft.path for draft in asked])
+            known = _known(connection, [draft.path for draft in asked])
             done: list[Signal] = []
             for draft in asked:
-                done.append(self._register_one(connection, known.get(draft.path), draft))
-                known[draft.path] = done[-1]
+                listed = self._register_one(connection, known, draft)
+                done.append(listed.signal)
+                known.add(listed)
         return done
 
-    def _register_one(self, connection: Connection, known: Signal | None, draft: Signal) -> Signal:
-        if known is not None and is_same_quantity(known, draft):
-            now = merged(known, draft)
-            if now != known:
-                where = signals.c.sid == known.sid
+    def _register_one(self, connection: Connection, known: _Known, draft: Signal) -> Listed:
+        meant, declared = known.meant(draft), dict[str, Any]()
+        if meant is not None and is_same_quantity(meant, draft):
+            now = merged(meant, draft)
+            if now is not meant:
+                where = signals.c.sid == now.signal.sid
                 connection.execute(update(signals).where(where).values(_row(now)))
             return now
-        if known is not None:
-            retired = update(signals).where(signals.c.sid == known.sid)
+        if meant is not None:
+            retired = update(signals).where(signals.c.sid == meant.signal.sid)
             connection.execute(retired.values(retired_at=self._now_us()))
-        made = connection.execute(insert(signals).values(_row(draft)))
+            draft, kept = succeeded(meant, draft)
+            declared = dict(kept)
+        elif draft.path in known.by_path:
+            declared = {"path": draft.path}
+            draft = replace(draft, path=_free_path(connection, draft.path))
+        fresh = Listed(draft, unit_note(draft.unit), declared=declared)
+        made = connection.execute(insert(signals).values(_row(fresh)))
         key = made.inserted_primary_key
         assert key is not None
-        return merged(Signal(key[0], draft.path, draft.name, draft.kind), draft)
+        return replace(fresh, signal=replace(draft, sid=key[0]))
 
-    def rename(self, sid: int, path: str) -> None:
-        """Give a signal another path; its sid and history stay."""
-        checked(Signal(sid, path, "", Kind.FLOAT))
+    def change(self, sid: int, revision: int, wanted: Mapping[str, Any]) -> tuple[Listed, Listed]:
+        """Edit a signal; return it before and after. Raise Refused where it is not there, is not as
+        the person saw it any more (another revision), or cannot become what is wanted."""
         with self._engine.begin() as connection:
-            connection.execute(update(signals).where(signals.c.sid == sid).values(path=path))
+            query = select(signals).where(signals.c.sid == sid, signals.c.retired_at.is_(None))
+            row = connection.execute(query).mappings().first()
+            if row is None:
+                raise Refused(f"there is no signal {sid}", hint="It may have been retired",
+                              code="signal.unknown", status=404)  # fmt: skip
+            before = _listed(row)
+            if before.revision != revision:
+                raise Refused(f"'{before.signal.path}' was changed meanwhile",
+                              hint="Look at it again, then repeat what is still wanted",
+                              code="signal.stale", status=409)  # fmt: skip
+            after = edited(before, wanted)
+            if after is not before:
+                _write(connection, [(before, after)])
+        return before, after
+
+    def change_all(self, changes: Sequence[tuple[Listed, Listed]]) -> None:
+        """Write many edits or none; refuse where one signal is not as it was before."""
+        with self._engine.begin() as connection:
+            _write(connection, changes)
 
     def of_source(self, source: str) -> Sequence[Signal]:
         """Return the signals that a source feeds, by path."""
@@ -108,38 +166,107 @@ class SignalStore:
 
     def list(self, *, prefix: str = "", source: str = "", retired: bool = False) -> list[Listed]:
         """Return signals by path: those below a path prefix, of a source, both or all."""
-        query = select(signals).order_by(signals.c.path)
+        query = _query(prefix, source)
         if not retired:
             query = query.where(signals.c.retired_at.is_(None))
-        if source:
-            query = query.where(signals.c.source == source)
-        if prefix:
-            level = prefix.rstrip("/") + "/"
-            below = signals.c.path.startswith(level, autoescape=True)
-            query = query.where(below | (signals.c.path == prefix))
         with reading(self._engine) as connection:
             return [_listed(row) for row in connection.execute(query).mappings()]
 
+    def columns(self, prefix: str = "", source: str = "") -> dict[str, Sequence[Any]]:
+        """Return what `list` returns as columns of one length, without an object per signal."""
+        query = _query(prefix, source).where(signals.c.retired_at.is_(None))
+        shown = [c for c in signals.c if c.name not in {"retired_at", "declared_path"}]
+        with reading(self._engine) as connection:
+            rows = connection.execute(query.with_only_columns(*shown)).fetchall()
+        names = [str(column.name) for column in shown]
+        empty: Sequence[Any] = ()
+        columns = zip(*rows, strict=True) if rows else [empty] * len(names)
+        return dict(zip(names, columns, strict=True))
 
-def _live_by_path(connection: Connection, paths: Sequence[str]) -> dict[str, Signal]:
-    found: dict[str, Signal] = {}
-    for start in range(0, len(paths), _CHUNK):
-        some = signals.c.path.in_(paths[start : start + _CHUNK])
-        query = select(signals).where(some, signals.c.retired_at.is_(None))
+    def missing(self, sids: Collection[int]) -> set[int]:
+        """Return which of these numbers were never given to a signal."""
+        found: set[int] = set()
+        with reading(self._engine) as connection:
+            for some in _chunks(sorted(sids)):
+                query = select(signals.c.sid).where(signals.c.sid.in_(some))
+                found.update(connection.execute(query).scalars())
+        return set(sids) - found
+
+
+def _write(connection: Connection, changes: Sequence[tuple[Listed, Listed]]) -> None:
+    """Write edits of signals that are still as they were; signals may exchange their paths."""
+    moved = [{"b_sid": after.signal.sid, "b_path": f"~{after.signal.sid}"}
+             for before, after in changes if before.signal.path != after.signal.path]  # fmt: skip
+    one = signals.c.sid == bindparam("b_sid")
+    try:
+        if moved:
+            connection.execute(update(signals).where(one).values(path=bindparam("b_path")), moved)
+        names = [column.name for column in signals.c if column.name not in {"sid", "retired_at"}]
+        as_seen = (one, signals.c.revision == bindparam("b_seen"), signals.c.retired_at.is_(None))
+        write = update(signals).where(*as_seen).values({n: bindparam(f"b_{n}") for n in names})
+        for start in range(0, len(changes), _CHUNK):
+            rows = [
+                {"b_sid": after.signal.sid, "b_seen": before.revision,
+                 **{f"b_{name}": value for name, value in _row(after).items()}}
+                for before, after in changes[start : start + _CHUNK]
+            ]  # fmt: skip
+            if connection.execute(write, rows).rowcount != len(rows):
+                raise Refused("signals were changed meanwhile", hint="Look at the differences "
+                              "again, then confirm", code="signal.stale", status=409)  # fmt: skip
+    except IntegrityError as error:
+        raise Refused("another signal has this path already", hint="Choose a free path",
+                      code="signal.path", status=409) from error  # fmt: skip
+
+
+def _query(prefix: str, source: str) -> Select[Any]:
+    query = select(signals).order_by(signals.c.path)
+    if source:
+        query = query.where(signals.c.source == source)
+    if prefix:
+        level = prefix.rstrip("/") + "/"
+        below = signals.c.path.startswith(level, autoescape=True)
+        query = query.where(below | (signals.c.path == prefix))
+    return query
+
+
+def _known(connection: Connection, paths: Sequence[str]) -> _Known:
+    known = _Known()
+    for some in _chunks(paths):
+        named = or_(signals.c.path.in_(some), signals.c.declared_path.in_(some))
+        query = select(signals).where(named, signals.c.retired_at.is_(None))
         for row in connection.execute(query).mappings():
-            found[row["path"]] = _listed(row).signal
-    return found
+            known.add(_listed(row))
+    return known
 
 
-def _row(signal: Signal) -> Mapping[str, Any]:
-    content = asdict(signal)
+def _free_path(connection: Connection, path: str) -> str:
+    """Return a path near this one that no signal has."""
+    stem, number = path[:-3] if len(path.rsplit("/", 1)[1]) > 60 else path, 2
+    while True:
+        taken = select(signals.c.sid).where(signals.c.path == f"{stem}-{number}")
+        if connection.execute(taken).first() is None:
+            return f"{stem}-{number}"
+        number += 1
+
+
+def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
+
+
+def _row(listed: Listed) -> Mapping[str, Any]:
+    content = asdict(listed.signal)
     del content["sid"]
-    return {**content, "kind": signal.kind.value}
+    return {
+        **content, "kind": listed.signal.kind.value, "revision": listed.revision,
+        "declared": json.dumps(dict(listed.declared)), "declared_path": listed.declared.get("path"),
+    }  # fmt: skip
 
 
 def _listed(row: RowMapping) -> Listed:
     content = dict(row)
-    retired = content.pop("retired_at")
+    retired, revision = content.pop("retired_at"), content.pop("revision")
+    declared = json.loads(content.pop("declared"))
+    del content["declared_path"]
     content["kind"] = Kind(content["kind"])
     signal = Signal(**content)
-    return Listed(signal, unit_note(signal.unit), retired)
+    return Listed(signal, unit_note(signal.unit), retired, revision, declared)
