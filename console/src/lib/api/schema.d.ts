@@ -1363,15 +1363,17 @@ export interface components {
              */
             decimals: number | null;
             /**
+             * Declared
+             * @description What its source says of the fields that a person wrote; theirs stay
+             */
+            declared: {
+                [key: string]: unknown;
+            };
+            /**
              * Description
              * @description Description as its machine gives it, or a person
              */
             description: string;
-            /**
-             * Edited
-             * @description Fields that a person wrote; the source leaves them be
-             */
-            edited: string[];
             /**
              * High
              * @description High end of the engineering range, in `unit`

@@ -50,7 +50,9 @@ class SignalView(BaseModel):
     decimals: int | None = Field(description="Digits after the point worth showing, where known")
     description: str = Field(description="Description as its machine gives it, or a person")
     revision: int = Field(description="Grows with every change; an edit names the one it saw")
-    edited: list[str] = Field(description="Fields that a person wrote; the source leaves them be")
+    declared: dict[str, Any] = Field(
+        description="What its source says of the fields that a person wrote; theirs stay"
+    )
 
 
 class SignalList(BaseModel):

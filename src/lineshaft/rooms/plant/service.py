@@ -44,10 +44,10 @@ class PlantService:
     def columns(self, prefix: str = "", source: str = "") -> dict[str, Any]:
         """Return the same as columns; a hundred thousand signals take well below a second."""
         columns = dict(self._store.columns(prefix, source))
-        declared = columns.pop("declared")
-        edited = [[] if said == "{}" else list(orjson.loads(said)) for said in declared]
+        declared = [{} if said == "{}" else orjson.loads(said) for said in columns["declared"]]
         notes = {unit: unit_note(unit) for unit in set(columns["unit"])}
-        return {**columns, "unit_note": [notes[unit] for unit in columns["unit"]], "edited": edited}
+        judged = [notes[unit] for unit in columns["unit"]]
+        return {**columns, "unit_note": judged, "declared": declared}
 
     def sheet(self, prefix: str = "", source: str = "") -> Iterator[bytes]:
         """Return the signals as CSV, in pieces."""
@@ -59,8 +59,7 @@ class PlantService:
         """Edit one signal as it was seen (`revision`); return it as it is now."""
         before, after = await asyncio.to_thread(self._store.change, sid, revision, wanted)
         if after is not before:
-            body = {"who": who, "path": after.signal.path, **_change(before, after)}
-            await self._facts.tell(Fact("signal.changed", now_us(), str(sid), body))
+            await self._facts.tell(_told(now_us(), before, after, who))
         return _view(after)
 
     async def take_sheet(self, body: IO[bytes], token: str, who: str) -> dict[str, Any]:
@@ -95,8 +94,7 @@ class PlantService:
         at = now_us()
         if len(changes) <= _FACT_CHANGES:
             for before, after in changes:
-                body = {"who": who, "path": after.signal.path, **_change(before, after)}
-                await self._facts.tell(Fact("signal.changed", at, str(after.signal.sid), body))
+                await self._facts.tell(_told(at, before, after, who))
             return
         some, size = list[dict[str, Any]](), 0
         for number, pair in enumerate(changes, 1):
@@ -111,7 +109,7 @@ class PlantService:
 def _view(listed: Listed) -> dict[str, Any]:
     return {
         **asdict(listed.signal), "kind": listed.signal.kind.value, "unit_note": listed.unit_note,
-        "revision": listed.revision, "edited": list(listed.declared),
+        "revision": listed.revision, "declared": dict(listed.declared),
     }  # fmt: skip
 
 
@@ -122,6 +120,12 @@ def _change(before: Listed, after: Listed) -> dict[str, Any]:
         "before": {name: getattr(before.signal, name) for name in names},
         "after": {name: getattr(after.signal, name) for name in names},
     }  # fmt: skip
+
+
+def _told(at: int, before: Listed, after: Listed, who: str) -> Fact:
+    names = {"name": after.signal.name, "path": after.signal.path}
+    body = {"who": who, **names, **_change(before, after)}
+    return Fact("signal.changed", at, str(after.signal.sid), body)
 
 
 def _troubles(name: str, found: Sequence[tuple[int, int, str]]) -> dict[str, Any]:
