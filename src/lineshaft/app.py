@@ -12,7 +12,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +27,13 @@ from lineshaft.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from lineshaft.rooms.connect.board import SourceBoard
+    from lineshaft.rooms.history.tail import Tail
+    from lineshaft.rooms.plant.store import SignalStore
     from lineshaft.web.live import Live
     from lineshaft.web.sessions import Sessions
+    from lineshaft.web.sql import SqlDesk
+    from lineshaft.web.system import Overview
 
 __all__ = ["main"]
 
@@ -180,6 +185,7 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
     from lineshaft.web.doors import build_api
     from lineshaft.web.live import Live
     from lineshaft.web.sessions import Sessions
+    from lineshaft.web.sql_routes import router as sql_router
 
     bus, folder = ground.bus, ground.folder
     engine = open_records(folder / "records.sqlite")
@@ -190,6 +196,7 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
     tail = Tail(bus, engine, live.heard)
     live.tail = tail
     history = HistoryService(bus, engine, folder / "history", tail)
+    queries = _sql_desk(ground, engine, tail, signals, board)
     overview = system.Overview(bus, tail, folder, demo=ground.plan.demo)
     overview.notices.extend(ground.plan.notices)
 
@@ -206,18 +213,40 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
         connect_router(bus, board),
         history_router(history, all_signals),
         grid_router(Grids(history), all_signals),
+        sql_router(queries),
     ]
 
-    async def hear_states() -> None:
-        def heard(_: str, state: Mapping[str, Any]) -> None:
-            overview.shown = state
-
-        await bus.watch("history", heard)
-        await board.listen()
-        await live.look_at_sources()
-
-    background = [tail.run(), live.follow_facts(), overview.measure(), hear_states()]
+    hearing = _hear_states(bus, overview, board, live)
+    background = [tail.run(), live.follow_facts(), overview.measure(), hearing, queries.attend()]
     return build_api(routers), background, sessions, live
+
+
+async def _hear_states(bus: Bus, overview: "Overview", board: "SourceBoard", live: "Live") -> None:
+    def heard(_: str, state: Mapping[str, Any]) -> None:
+        overview.shown = state
+
+    await bus.watch("history", heard)
+    await board.listen()
+    await live.look_at_sources()
+
+
+def _sql_desk(
+    ground: Ground, engine: "Engine", tail: "Tail", signals: "SignalStore", board: "SourceBoard"
+) -> "SqlDesk":
+    """Return what answers SQL over samples, signals, Facts and sources."""
+    from lineshaft.bus.client import data_stream
+    from lineshaft.rooms.history.store import Catalogue, FactStore
+    from lineshaft.web.sql import Snapshots, SqlDesk
+
+    def all_signals() -> list[dict[str, Any]]:
+        return [{**asdict(listed.signal), "retired_at": listed.retired_at}
+                for listed in signals.list(retired=True)]  # fmt: skip
+
+    catalogue = Catalogue(engine, data_stream(ground.bus.site))
+    folder = ground.folder / "history"
+    return SqlDesk(
+        Snapshots(tail, catalogue, FactStore(engine), folder, all_signals, board.sources)
+    )
 
 
 def describe_api() -> dict[str, Any]:
@@ -229,6 +258,7 @@ def describe_api() -> dict[str, Any]:
     from lineshaft.web import system
     from lineshaft.web.desk_routes import desk_router
     from lineshaft.web.doors import build_api
+    from lineshaft.web.sql_routes import router as sql_router
 
     nobody: Any = None  # a description asks no room anything
     routers = [
@@ -241,6 +271,7 @@ def describe_api() -> dict[str, Any]:
         connect_router(nobody, nobody),
         history_router(nobody, nobody),
         grid_router(nobody, nobody),
+        sql_router(nobody),
     ]
     return build_api(routers).openapi()
 

@@ -424,6 +424,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sql": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask in SQL, over a snapshot */
+        post: operations["sql"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/statistics": {
         parameters: {
             query?: never;
@@ -1651,6 +1668,72 @@ export interface components {
             view: string;
         };
         /**
+         * SqlColumn
+         * @description A column of a result.
+         */
+        SqlColumn: {
+            /** Name */
+            name: string;
+            /**
+             * Type
+             * @description its Arrow type
+             */
+            type: string;
+        };
+        /**
+         * SqlFormat
+         * @description How a result is handed out.
+         * @enum {string}
+         */
+        SqlFormat: "json" | "arrow" | "csv";
+        /**
+         * SqlRequest
+         * @description A question in SQL.
+         */
+        SqlRequest: {
+            /**
+             * @description json, arrow (IPC stream) or csv
+             * @default json
+             */
+            format: components["schemas"]["SqlFormat"];
+            /**
+             * Limit
+             * @description most rows to hand out
+             * @default 10000
+             */
+            limit: number;
+            /**
+             * Query
+             * @description one SELECT over samples, signals, facts, sources, gaps; DuckDB's dialect
+             */
+            query: string;
+        };
+        /**
+         * SqlResult
+         * @description A result as JSON.
+         */
+        SqlResult: {
+            /**
+             * As Of
+             * @description number of the newest sample of the snapshot
+             */
+            as_of: number;
+            /** Columns */
+            columns: components["schemas"]["SqlColumn"][];
+            /**
+             * Is Whole
+             * @description false where the limit of rows or bytes left some out
+             */
+            is_whole: boolean;
+            /**
+             * Rows
+             * @description by column name; stamps in µs since 1970 UTC
+             */
+            rows: {
+                [key: string]: unknown;
+            }[];
+        };
+        /**
          * StatisticsAnswer
          * @description Statistics of one range.
          */
@@ -2732,6 +2815,39 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    sql: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SqlRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SqlResult"];
+                };
             };
             /** @description Validation Error */
             422: {
