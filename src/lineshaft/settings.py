@@ -58,6 +58,7 @@ class History:
 
     commit_rows: int = _setting(4_000_000, "rows after which a commit comes")
     commit_s: float = _setting(30.0, "seconds after which a commit comes")
+    compact_s: float = _setting(5.0, "seconds between looks for files to compact; 0 never compacts")
     margin_gb: float = _setting(10.0, "how much of the stream stays after it was stored")
     margin_hours: float = _setting(24.0, "how long the stream stays after it was stored")
 
@@ -82,6 +83,14 @@ class Plant:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """Imports and exports of samples."""
+
+    import_max_gb: float = _setting(50.0, "largest file that can be imported")
+    export_days: float = _setting(7.0, "how long the files of an export are kept")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, by section."""
 
@@ -91,6 +100,7 @@ class Settings:
     history: History = field(default_factory=History)
     connect: Connect = field(default_factory=Connect)
     plant: Plant = field(default_factory=Plant)
+    exchange: Exchange = field(default_factory=Exchange)
 
     @property
     def folder(self) -> Path:
@@ -196,6 +206,7 @@ def _checked(settings: Settings) -> Settings:
         (0 < settings.http.port < 65536, "http.port", "Use a port between 1 and 65535"),
         (settings.history.commit_rows >= 1000, "history.commit_rows", "Use 1000 or more"),
         (settings.history.commit_s >= 0.05, "history.commit_s", "Use 0.05 or more"),
+        (settings.history.compact_s >= 0, "history.compact_s", "Use 0 or more"),
         (settings.history.margin_gb >= 0, "history.margin_gb", "Use 0 or more"),
         (settings.history.margin_hours >= 0, "history.margin_hours", "Use 0 or more"),
         (settings.connect.buffer_samples > 0, "connect.buffer_samples", "Use 1 or more"),
@@ -203,6 +214,8 @@ def _checked(settings: Settings) -> Settings:
         (settings.bus.max_gb > 0 and finite(settings.bus.max_gb), "bus.max_gb", "Use more than 0"),
         (settings.plant.speed > 0 and finite(settings.plant.speed), "plant.speed",
          "Use 1, 60 or 1800"),
+        (0 < settings.exchange.import_max_gb < 1e6, "exchange.import_max_gb", "Use more than 0"),
+        (0 < settings.exchange.export_days < 1e5, "exchange.export_days", "Use more than 0"),
         (0 <= settings.plant.port < 65536, "plant.port",
          "Use a port up to 65535, or 0 for a free one"),
     ]  # fmt: skip

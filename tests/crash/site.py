@@ -18,6 +18,7 @@ from lineshaft.bus.streams import end
 from lineshaft.core.facts import Fact
 from lineshaft.records import metadata, open_records
 from lineshaft.rooms.history.facts import FactKeeper
+from lineshaft.rooms.history.files import rollup_path
 from lineshaft.rooms.history.model import StreamRow
 from lineshaft.rooms.history.reader import Reader
 from lineshaft.rooms.history.store import Catalogue, FactStore
@@ -186,7 +187,8 @@ class Site:
         _, named = self.catalogue.files()
         on_disk = {str(p.relative_to(self.folder / "history"))
                    for p in (self.folder / "history").glob("*/*")}  # fmt: skip
-        assert on_disk == {entry.path for entry in named}
+        beside = {rollup_path(entry.path) for entry in named if entry.rollup_size}
+        assert on_disk == {entry.path for entry in named} | beside
         assert self.row().rows == self.published * ROWS
 
     async def check_reader(self, within_s: float = 30) -> None:

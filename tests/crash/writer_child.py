@@ -10,13 +10,17 @@ import os
 import signal
 import sys
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lineshaft.bus import Bus, BusAccess
+from lineshaft.bus.streams import end
 from lineshaft.core.errors import Broken
-from lineshaft.records import open_records
+from lineshaft.records import Engine, open_records
+from lineshaft.rooms.history.compactor import Compactor
 from lineshaft.rooms.history.facts import FactKeeper
+from lineshaft.rooms.history.files import FileStore
 from lineshaft.rooms.history.writer import Writer
 from lineshaft.settings import History
 
@@ -35,9 +39,10 @@ class Order:
     commit_rows: int = 500
     margin_gb: float = 0.0002
     keeper: bool = False
+    compact: bool = False
 
     def settings(self) -> History:
-        return History(self.commit_rows, self.commit_s, self.margin_gb, 24.0)
+        return History(self.commit_rows, self.commit_s, margin_gb=self.margin_gb)
 
 
 def run(order: Order) -> None:
@@ -71,8 +76,25 @@ async def _run(order: Order) -> None:
     if order.keeper:
         await FactKeeper(bus, engine, lease=lease).run()
     writer = Writer(bus, engine, folder / "history", order.settings(), lease=lease, step=step)
+    compacting = asyncio.ensure_future(_compact(order, writer, engine, lease, step))
     await writer.run(stop)
+    await end(compacting)
     await bus.close()
+
+
+async def _compact(
+    order: Order, writer: Writer, engine: Engine, lease: str, step: Callable[[str], None]
+) -> None:
+    """Compact in haste beside the writer; its steps are called `compact-written` and so on."""
+
+    def named(name: str) -> None:
+        step(f"compact-{name}")
+
+    files = FileStore(Path(order.folder) / "history", named)
+    compactor = Compactor(engine, "DATA_t", files, lease=lease, settle_s=0.2, grace_s=0, step=named)
+    await writer.settled.wait()
+    if order.compact:
+        await compactor.run(0.02)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ import numpy as np
 
 from lineshaft.core.samples import SampleBlock
 from lineshaft.records import metadata, open_records
+from lineshaft.rooms.history.compactor import Compactor
 from lineshaft.rooms.history.engine.commit import arrange
+from lineshaft.rooms.history.engine.compaction import choose
 from lineshaft.rooms.history.engine.last import LastValues
 from lineshaft.rooms.history.engine.rows import Rows, full_seq
 from lineshaft.rooms.history.files import FileStore
@@ -26,6 +28,8 @@ DAY = 86_400_000_000
 START = 19_700 * DAY
 Row = tuple[int, int, float | None, str | None, int]
 """sid, ts, v, s, q"""
+Listed = tuple[int, int, float | None, str | None, int, int]
+"""sid, ts, v, s, q, seq"""
 
 
 def block(
@@ -47,7 +51,7 @@ def rows_of(block: SampleBlock) -> list[Row]:
     return list(zip(sid, block.ts.tolist(), v, s, q, strict=True))
 
 
-def listed(rows: Rows) -> list[tuple[int, int, float | None, str | None, int, int]]:
+def listed(rows: Rows) -> list[Listed]:
     """Return rows as tuples (sid, ts, v, s, q, seq), null for NaN."""
     texts = [None] * len(rows) if rows.s is None else rows.s.to_pylist()
     values = [None if np.isnan(v) else v for v in rows.v.tolist()]
@@ -55,34 +59,50 @@ def listed(rows: Rows) -> list[tuple[int, int, float | None, str | None, int, in
     return list(zip(*columns, rows.q.tolist(), rows.seq.tolist(), strict=True))
 
 
+def _said(v: float | None, s: str | None, q: int) -> tuple[str, str | None, int]:
+    """Return what a row says, so that 0.0 and -0.0 differ as their bits do."""
+    return repr(v), s, q
+
+
+def unnumbered(rows: Sequence[Listed]) -> list[tuple[object, ...]]:
+    """Return listed rows without their numbers: the newest values carry that of a repetition."""
+    return [row[:5] for row in rows]
+
+
+
+
 @dataclass
 class Table:
-    """Every row by (sid, ts): the one with the highest number."""
+    """Every revision of every (sid, ts), in the order of their numbers."""
 
-    rows: dict[tuple[int, int], tuple[float | None, str | None, int, int]] = field(
+    rows: dict[tuple[int, int], list[tuple[float | None, str | None, int, int]]] = field(
         default_factory=dict
     )
 
     def add(self, seq: int, block: SampleBlock) -> None:
-        """Take in a block of number `seq`; numbers only rise."""
+        """Take in a block of number `seq`; numbers only rise. A row that repeats says nothing."""
         for sid, ts, v, s, q in rows_of(block):
-            self.rows[sid, ts] = (v, s, q, seq)
+            known = self.rows.setdefault((sid, ts), [])
+            if not known or _said(*known[-1][:3]) != _said(v, s, q):
+                known.append((v, s, q, seq))
 
     def raw(
-        self, sids: Sequence[int], start: int, end: int
-    ) -> list[tuple[int, int, float | None, str | None, int, int]]:
+        self, sids: Sequence[int], start: int, end: int, as_of: int = 1 << 62, *,
+        revisions: bool = False,
+    ) -> list[Listed]:  # fmt: skip
         """Return the rows of these signals with start <= ts < end, by sid and ts."""
-        return sorted(
-            ((sid, ts, *rest) for (sid, ts), rest in self.rows.items()
-             if sid in sids and start <= ts < end),
-            key=lambda row: row[:2],
-        )  # fmt: skip
+        found: list[Listed] = []
+        for (sid, ts), known in sorted(self.rows.items()):
+            if sid in sids and start <= ts < end:
+                then = [(sid, ts, *row) for row in known if row[3] <= as_of]
+                found += then if revisions else then[-1:]
+        return found
 
     def newest(
-        self, sids: Sequence[int], before: int = 1 << 62
-    ) -> list[tuple[int, int, float | None, str | None, int, int]]:
+        self, sids: Sequence[int], before: int = 1 << 62, as_of: int = 1 << 62
+    ) -> list[Listed]:
         """Return the last row of each signal below `before`, by sid."""
-        found = {row[0]: row for row in self.raw(sids, 0, before)}
+        found = {row[0]: row for row in self.raw(sids, 0, before, as_of)}
         return [found[sid] for sid in sorted(found)]
 
 
@@ -158,6 +178,18 @@ class Desk:
             fresh.last.update(held, seq)
         self.tail = fresh
         self.reader = Reader(self.tail, self.engine, "DATA_t", self.folder)
+
+    def compact(self) -> bool:
+        """Do what the compactor does when nothing new has come for long; return whether any."""
+        _, named = self.catalogue.files()
+        settled = frozenset(file.path for file in named)
+        job = choose(named, START // DAY + 1000, settled)
+        if job is not None:
+            compactor = Compactor(self.engine, "DATA_t", self.files, lease="lease")
+            compactor.compact(job)
+            for file in job.files:
+                self.files.remove(file)
+        return job is not None
 
     def new_epoch(self) -> None:
         """Go on in a new epoch, as after a stream was made anew."""

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.core.facts import Fact
+from lineshaft.rooms.history.engine.rollup import LEVELS
 from lineshaft.rooms.history.engine.rows import full_seq
 from lineshaft.rooms.history.model import Checkpoint
 from lineshaft.rooms.history.store import Catalogue, FactStore
-from tests.history.desk import DAY, START, Desk, Row, block, listed
+from tests.history.desk import DAY, START, Desk, Listed, Row, block, listed, unnumbered
 
 FOREVER = 1 << 62
 SIDS = [1, 2, 7, 65_535, 65_536, 65_537, 131_072, 2**31 - 1]
@@ -37,7 +38,7 @@ _rows = st.builds(lambda sid, ts, rest: (sid, ts, *rest), st.sampled_from(SIDS),
 _acts = st.lists(
     st.one_of(
         st.lists(_rows, min_size=1, max_size=12),
-        st.sampled_from(["commit", "commit", "prune", "restart", "epoch"]),
+        st.sampled_from(["commit", "commit", "prune", "restart", "epoch", "compact", "compact"]),
     ),
     min_size=1,
     max_size=14,
@@ -63,14 +64,16 @@ def _play(desk: Desk, acts: list[list[Row] | str]) -> None:
                 desk.restart()
             case "epoch":
                 desk.new_epoch()
+            case "compact":
+                desk.compact()
             case _:
                 desk.accept(block(act))  # type: ignore[arg-type]
 
 
 @settings(max_examples=60)
-@given(_acts, st.sets(st.sampled_from(SIDS), min_size=1), _stamps, _stamps)
+@given(_acts, st.sets(st.sampled_from(SIDS), min_size=1), _stamps, _stamps, st.integers(0, 20))
 def test_the_reader_answers_like_a_table(
-    acts: list[list[Row] | str], sids: set[int], one: int, other: int
+    acts: list[list[Row] | str], sids: set[int], one: int, other: int, back: int
 ) -> None:
     with _desk() as desk:
         _play(desk, acts)
@@ -78,22 +81,49 @@ def test_the_reader_answers_like_a_table(
         table, reader = desk.table, desk.reader
         assert listed(reader.raw(wanted, 0, FOREVER)) == table.raw(wanted, 0, FOREVER)
         assert listed(reader.raw(wanted, start, end + 1)) == table.raw(wanted, start, end + 1)
-        assert listed(reader.last(wanted)) == table.newest(wanted)
+        assert unnumbered(listed(reader.last(wanted))) == unnumbered(table.newest(wanted))
+        whole = table.raw(wanted, 0, FOREVER, revisions=True)
+        assert listed(reader.raw(wanted, 0, FOREVER, revisions=True)) == whole
+        then = full_seq(desk.epoch, max(desk.position - back, 0))
+        assert listed(reader.raw(wanted, 0, FOREVER, as_of=then)) == table.raw(
+            wanted, 0, FOREVER, then
+        )
+        assert listed(reader.last(wanted, as_of=then)) == table.newest(wanted, as_of=then)
         stamps = [row[1] for row in table.raw(wanted, 0, FOREVER)]
         extent = (min(stamps), max(stamps)) if stamps else (None, None)
         assert reader.extent(wanted) == extent
         _check_trend(desk, wanted, start, end + 1)
+        _check_trend(desk, wanted, start, end + 1, 3)
         _check_files(desk)
 
 
-def _check_trend(desk: Desk, sids: list[int], start: int, end: int) -> None:
-    """Few rows: the trend is the value that held at the start and then every row."""
-    series, _ = desk.reader.trend(sids, start, end, 1000, {})
+def _check_trend(desk: Desk, sids: list[int], start: int, end: int, pixels: int = 1000) -> None:
+    """The trend is the value that held at the start and then every row, or the first, last, least
+    and greatest of every column where columns are wider than a roll-up."""
+    series, _ = desk.reader.trend(sids, start, end, pixels, {})
     assert [one.sid for one in series] == sids
+    wide = (end - start) // pixels
+    level = max((level for level in LEVELS if level <= wide), default=0)
     for one in series:
-        expected = desk.table.newest([one.sid], start) + desk.table.raw([one.sid], start, end)
+        held = desk.table.newest([one.sid], start)
+        expected = held + desk.table.raw([one.sid], start, end)
+        if level:
+            expected = _drawn(expected, start, -(-wide // level) * level)
         points = zip(one.ts.tolist(), _nulls(one.v), one.q.tolist(), strict=True)
         assert list(points) == [(row[1], row[2], row[4]) for row in expected]
+
+
+def _drawn(rows: list[Listed], start: int, step: int) -> list[Listed]:
+    columns: dict[int, list[Listed]] = {}
+    for row in rows:
+        columns.setdefault(max(row[1], start) // step, []).append(row)
+    kept: set[Listed] = set()
+    for own in columns.values():
+        kept |= {own[0], own[-1]}
+        valued = [row for row in own if row[2] is not None and row[4] < 512]
+        if valued:  # of equal ones the first
+            kept |= {min(valued, key=lambda r: r[2]), max(valued, key=lambda r: r[2])}  # type: ignore[type-var, return-value, arg-type]
+    return sorted(kept, key=lambda row: row[1])
 
 
 def _nulls(values: np.ndarray) -> list[float | None]:
@@ -119,7 +149,8 @@ def _check_files(desk: Desk) -> None:
         if entry.kind == "sequence":
             for own in np.unique(sid).tolist():
                 mine = ts[sid == own]
-                assert (np.diff(mine) > 0).all()
+                # A compacted file keeps all revisions.
+                assert (np.diff(mine) > (-1 if entry.rollup_size else 0)).all()
                 spans.setdefault(own, []).append((int(mine[0]), int(mine[-1])))
     for own in spans.values():
         assert all(left[1] < right[0] for left, right in pairwise(sorted(own)))
@@ -163,6 +194,36 @@ def test_a_trend_keeps_every_extreme_of_every_pixel(
                 kept = [p[1] for p in drawn if p[1] is not None]
                 if column > 0 or not held:
                     assert (min(kept), max(kept)) == (min(numbers), max(numbers))
+
+
+_minute = st.integers(0, 3 * 60)
+_times = st.builds(lambda m, us: START + m * 60_000_000 + us, _minute, st.integers(0, 2))
+_some = st.builds(
+    lambda ts, v: (1, ts, None if v == 7 else float(v), None, 512 if v in (6, 7) else 0),
+    _times, st.integers(0, 7),
+)  # fmt: skip
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.one_of(
+            st.lists(_some, min_size=1, max_size=40),
+            st.sampled_from(["commit", "commit", "prune", "compact", "compact"]),
+        ),
+        min_size=2, max_size=16,
+    ),
+    _times, _times, st.integers(1, 12),
+)  # fmt: skip
+def test_a_trend_from_roll_ups_is_the_trend_from_all_rows(
+    acts: list[list[Row] | str], one: int, other: int, pixels: int
+) -> None:
+    start, end = sorted((one, other))
+    with _desk() as desk:
+        _play(desk, [*acts, "commit", "prune", "compact"])
+        _keep_gap(desk, "other source", START, START + 1)
+        _check_trend(desk, [1], start, end + 1, pixels)
+        _check_files(desk)
 
 
 def test_a_late_row_in_the_tail_does_not_hide_the_value_that_held(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ async def test_the_service_keeps_samples_and_facts_until_told_to_stop(site: Site
     shown: list[dict[str, object]] = []
     await site.bus.watch("history", lambda _, state: shown.append(dict(state)))
     stop = asyncio.Event()
-    settings = History(1000, 0.1, 1, 24)
+    settings = History(1000, 0.1)
     task = asyncio.create_task(
         keep_history(site.bus, site.engine, site.folder / "history", settings, stop)
     )
@@ -119,7 +119,7 @@ async def test_the_service_keeps_samples_and_facts_until_told_to_stop(site: Site
 
 async def test_a_service_that_was_replaced_ends_with_the_reason(site: Site) -> None:
     stop = asyncio.Event()
-    settings = History(1000, 0.05, 1, 24)
+    settings = History(1000, 0.05)
     task = asyncio.create_task(
         keep_history(site.bus, site.engine, site.folder / "history", settings, stop)
     )

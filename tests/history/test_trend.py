@@ -4,8 +4,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lineshaft.rooms.history.engine.revisions import merge
 from lineshaft.rooms.history.engine.rows import Rows
-from lineshaft.rooms.history.engine.trend import break_at_gaps, choose_points, held_through, merge
+from lineshaft.rooms.history.engine.trend import (
+    break_at_gaps,
+    choose_points,
+    held_through,
+    pixel_columns,
+)
 from tests.history.desk import START
 
 _points = st.lists(
@@ -25,11 +31,8 @@ def test_every_column_keeps_first_last_least_and_greatest(
     points.sort()
     ts = np.array([START + t for t, _ in points])
     v = np.array([value for _, value in points])
-    kept = choose_points(ts, v, START + start, START + start + width, pixels)
+    kept = choose_points(ts, v, pixel_columns(START + start, START + start + width, pixels))
     assert kept.tolist() == sorted(set(kept.tolist()))
-    if len(ts) <= 4 * pixels:
-        assert len(kept) == len(ts)
-        return
     assert len(kept) <= 4 * pixels
     column = np.clip((ts - START - start) * pixels // width, 0, pixels - 1)
     for number in np.unique(column).tolist():
@@ -46,7 +49,7 @@ def test_wide_times_do_not_overflow() -> None:
     ts = np.arange(100_000) * 70_000_000_000
     v = np.zeros(100_000)
     v[77_777] = 5.0
-    kept = choose_points(ts, v, 0, 1 << 62, 20_000)
+    kept = choose_points(ts, v, pixel_columns(0, 1 << 62, 20_000))
     assert 77_777 in kept.tolist()
     assert kept[0] == 0 and kept[-1] == 99_999
 

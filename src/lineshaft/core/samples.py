@@ -111,6 +111,12 @@ class SampleBlock:
         """Stamps in µs UTC, shape `(n,)`; a view without copy."""
         return self.batch.column(1).to_numpy().view(np.int64)  # type: ignore[no-any-return]
 
+    def between(self, first: int, last: int) -> "SampleBlock":
+        """Return the samples with first <= sid <= last (perhaps none), without copy."""
+        low = int(self.sid.searchsorted(np.int32(first)))
+        high = int(self.sid.searchsorted(np.int32(last), "right"))
+        return SampleBlock(self.batch.slice(low, high - low), self.origin, self.arrival)
+
     def encode(self) -> bytes:
         """Return the block's columns as one Arrow IPC stream."""
         sink = pa.BufferOutputStream()

@@ -2,41 +2,46 @@
 
 Every answer is one cut: the tail first, the catalogue after it, then the files that the catalogue
 named; rows of the tail up to the catalogue's position are left out. Nothing here waits for the
-writer, and the writer never waits for a reader.
+writer, and the writer never waits for a reader; where a file was compacted away in between, a new
+cut is taken. `as_of` is a full sequence number: the answer as it was when that was the newest.
 """
 
-import threading
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
-import duckdb
 import numpy as np
-import pyarrow as pa
 from sqlalchemy import Engine
 
-from lineshaft.core.errors import Broken, Refused
+from lineshaft.core.errors import Broken
+from lineshaft.core.quality import BAD
+from lineshaft.rooms.history.engine.revisions import merge
+from lineshaft.rooms.history.engine.rollup import LEVELS, Buckets
 from lineshaft.rooms.history.engine.rows import Column, Rows, full_seq
-from lineshaft.rooms.history.engine.trend import break_at_gaps, choose_points, held_through, merge
+from lineshaft.rooms.history.engine.trend import (
+    aligned_columns,
+    break_at_gaps,
+    choose_points,
+    held_through,
+    pixel_columns,
+)
 from lineshaft.rooms.history.model import FileEntry
+from lineshaft.rooms.history.shelf import Shelf, too_much
 from lineshaft.rooms.history.store import Catalogue, FactStore
 from lineshaft.rooms.history.tail import Tail, TailBlock
 
-__all__ = ["Gap", "Reader", "Series"]
+__all__ = ["FOREVER", "Cut", "Gap", "Reader", "Series"]
 
 FOREVER: Final = 1 << 62
 _MAX_RAW: Final = 20_000_000
 _SIDES: Final[tuple[Literal["left", "right"], ...]] = ("left", "right")
-_LOOK_BACK_FILES: Final = 2_000
+_LOOK_BACK: Final = (600_000_000, 86_400_000_000)
 _STEP: Final = 8
-_QUERY = (
-    "SELECT sid, ts, v, s, q, seq FROM read_parquet($files) "
-    "WHERE list_contains($sids, sid) AND sid BETWEEN $low AND $high "
-    "AND ts >= make_timestamptz($start::BIGINT) AND ts < make_timestamptz($end::BIGINT) "
-    "LIMIT $most"
-)
+_APART: Final = 12
+_TRIES: Final = 5
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,69 +64,95 @@ class Series:
     q: Column
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One moment of the history: the blocks of the tail that no file holds, the files, and the
+    number up to which rows count (None: all)."""
+
+    blocks: Sequence[TailBlock]
+    files: Sequence[FileEntry]
+    as_of: int | None
+
+
 class Reader:
-    """Reads a site's history: files through DuckDB, the rest from the tail."""
+    """Reads a site's history: files from the shelf, the rest from the tail."""
 
     def __init__(self, tail: Tail, engine: Engine, stream: str, folder: Path) -> None:
         self._tail = tail
         self._catalogue = Catalogue(engine, stream)
         self._facts = FactStore(engine)
-        self._folder = folder
-        self._duck = duckdb.connect(config={"threads": 2, "memory_limit": "1GB"})
-        self._duck.execute("SET TimeZone='UTC'; SET parquet_metadata_cache=true")
-        self._lock = threading.Lock()
+        self._shelf = Shelf(folder)
 
-    def raw(self, sids: Sequence[int], start: int, end: int, limit: int = _MAX_RAW) -> Rows:
-        """Return the rows of these signals with start <= ts < end, sorted by sid and ts.
+    def raw(
+        self, sids: Sequence[int], start: int, end: int, limit: int = _MAX_RAW, *,
+        as_of: int | None = None, revisions: bool = False,
+    ) -> Rows:  # fmt: skip
+        """Return the rows of these signals with start <= ts < end, sorted by sid, ts and seq: the
+        one that holds of each (sid, ts), or with `revisions` all that ever did.
 
         Raises Refused where that is more than `limit` rows.
         """
-        rows = merge(self._parts(sids, start, end))
-        if len(rows) > limit:
-            raise _too_much(limit)
-        return rows
+
+        def answer() -> Rows:
+            cut = self._cut(start, end, as_of)
+            rows = merge(self._rows(cut, cut.files, sids, start, end), all_revisions=revisions)
+            if len(rows) > limit:
+                raise too_much(limit)
+            return rows
+
+        return _again(answer)
 
     def trend(
         self, sids: Sequence[int], start: int, end: int, pixels: int,
-        sources: dict[int, str],
+        sources: dict[int, str], *, as_of: int | None = None,
     ) -> tuple[list[Series], list[Gap]]:  # fmt: skip
-        """Return the points that draw each signal in `pixels` columns, and the gaps in between.
+        """Return the points that draw each signal in at most `pixels` columns, and the gaps.
 
         The first point is the value that held at `start`, at its own stamp; lines break at gaps of
-        the signal's source (`sources`: sid to source).
+        the signal's source (`sources`: sid to source). Where a column is wider than a roll-up the
+        columns are multiples of it and begin at its bounds, so that roll-ups give the same points
+        as raw rows do.
         """
         gaps = self.gaps(start, end)
-        rows = self.raw(sids, start, end)
-        before = self._held_at(sids, start)
-        series = []
-        for sid in sids:
-            first, last = (np.searchsorted(rows.sid, np.int32(sid), side) for side in _SIDES)
-            own = merge([before.take(before.sid == sid), rows.slice(int(first), int(last))])
-            keep = choose_points(own.ts, own.v, start, end, pixels)
-            mine = [(g.start, g.end) for g in gaps if g.source == sources.get(sid)]
-            keep = np.union1d(keep, held_through(own.ts, mine))
-            points = break_at_gaps(own.ts[keep], own.v[keep], own.q[keep], mine)
-            series.append(Series(sid, *points))
-        return series, gaps
+        wide = (end - start) // pixels
+        level = max((level for level in LEVELS if level <= wide), default=None)
+        if level is None:
+            begins, limit = pixel_columns(start, end, pixels), 4 * pixels
+        else:
+            begins, limit = aligned_columns(start, end, -(-wide // level) * level), 0
 
-    def last(self, sids: Sequence[int]) -> Rows:
+        def answer() -> list[Series]:
+            cut = self._cut(None, end, as_of)
+            before = self._held_at(cut, sids, start)
+            series = []
+            for sid, rows in zip(
+                sids, self._drawn(cut, sids, start, end, level, gaps), strict=True
+            ):
+                own = merge([before.take(before.sid == sid), rows])
+                keep: Column = np.arange(len(own))
+                if len(own) > limit:
+                    valued = np.where(own.q >= BAD, np.nan, own.v)
+                    keep = choose_points(own.ts, valued, begins)
+                mine = [(g.start, g.end) for g in gaps if g.source == sources.get(sid)]
+                keep = np.union1d(keep, held_through(own.ts, mine))
+                points = break_at_gaps(own.ts[keep], own.v[keep], own.q[keep], mine)
+                series.append(Series(sid, *points))
+            return series
+
+        return _again(answer), gaps
+
+    def last(self, sids: Sequence[int], *, as_of: int | None = None) -> Rows:
         """Return the newest row of each signal that has any, by sid."""
-        return self._tail.newest_rows(sids)
+        if as_of is None:
+            return self._tail.newest_rows(sids)
+        return _again(lambda: self._held_at(self._cut(None, None, as_of), sorted(sids), FOREVER))
 
     def extent(self, sids: Sequence[int]) -> tuple[int | None, int | None]:
         """Return the first and last stamp at which any of these signals has a sample."""
         newest = self.last(sids)
         if not len(newest):
             return None, None
-        first = FOREVER
-        files = self._files(sids, None, None)
-        groups = deque(files[at : at + _STEP] for at in range(0, len(files), _STEP))
-        while groups and groups[0][0].ts_min < first:  # ordered by their first stamp
-            rows = self._read(groups.popleft(), sids, 0, FOREVER)
-            first = min(first, int(rows.ts.min())) if len(rows) else first
-        for part in self._tail_parts(self._tail.blocks(), sids, 0, FOREVER, 0):
-            first = min(first, int(part.ts.min()))
-        return first, int(newest.ts.max())
+        return _again(lambda: self._first(sids)), int(newest.ts.max())
 
     def gaps(self, start: int, end: int) -> list[Gap]:
         """Return the declared gaps that touch [start, end)."""
@@ -131,76 +162,104 @@ class Reader:
             for f in found
         ]
 
-    def _parts(self, sids: Sequence[int], start: int, end: int) -> list[Rows]:
+    def _cut(self, start: int | None, end: int | None, as_of: int | None) -> Cut:
         blocks = self._tail.blocks()
         row, files = self._catalogue.files(start, end)
         stored = 0 if row is None else full_seq(row.last.epoch, row.last.position)
-        kept = self._read(_about(files, sids), sids, start, end)
-        return [kept, *self._tail_parts(blocks, sids, start, end, stored)]
+        held = [block for block in blocks if block.seq > stored]
+        if as_of is not None:
+            held = [block for block in held if block.seq <= as_of]
+            files = [file for file in files if file.seq_min <= as_of]
+        return Cut(held, [file for file in files if file.kind != "damaged"], as_of)
 
-    @staticmethod
-    def _tail_parts(
-        blocks: Sequence[TailBlock], sids: Sequence[int], start: int, end: int, stored: int
+    def _rows(
+        self, cut: Cut, files: Sequence[FileEntry], sids: Sequence[int], start: int, end: int
     ) -> list[Rows]:
+        """Return the rows of some of the cut's files and of its tail, in parts."""
         wanted = sorted(set(sids))
-        held = (block for block in blocks if block.seq > stored)
-        return [rows for block in held for rows in block.rows(wanted, start, end)]
+        near = [file for file in files if file.ts_max >= start and file.ts_min < end]
+        parts = self._shelf.rows(near, wanted, start, end, as_of=cut.as_of, limit=_MAX_RAW)
+        return parts + [rows for held in cut.blocks for rows in held.rows(wanted, start, end)]
 
-    def _held_at(self, sids: Sequence[int], start: int) -> Rows:
-        """Return each signal's newest row before `start`, searching files from the newest back."""
-        newest = self.last(sids)
-        best = newest.take(newest.ts < start)
-        missing = newest.sid[newest.ts >= start].tolist()
-        blocks = self._tail.blocks()
-        best = _latest([best, *self._tail_parts(blocks, missing, 0, start, 0)])
-        files = self._files(missing, None, start)
-        files = sorted(files, key=lambda f: f.ts_max, reverse=True)[:_LOOK_BACK_FILES]
-        while files and missing:
+    def _held_at(self, cut: Cut, sids: Sequence[int], start: int) -> Rows:
+        """Return each signal's newest row before `start`, looking farther and farther back."""
+        missing, best, end = list(sids), Rows.empty(), start
+        for width in _LOOK_BACK:
+            begin = max(start - width, 0)
+            best = _latest([best, *self._rows(cut, cut.files, missing, begin, end)])
+            have = set(best.sid.tolist())
+            missing, end = [sid for sid in missing if sid not in have], begin
+        older = [file for file in cut.files if file.ts_min < end]
+        older.sort(key=lambda file: file.ts_max, reverse=True)
+        best = _latest([best, *self._rows(cut, (), missing, 0, end)])
+        while older and missing:
             # What lies above all stamps of the files not read yet is the newest.
-            done = set(best.sid[best.ts > files[0].ts_max].tolist())
+            done = set(best.sid[best.ts > older[0].ts_max].tolist())
             missing = [sid for sid in missing if sid not in done]
-            group, files = files[:_STEP], files[_STEP:]
-            best = _latest([best, self._read(group, missing, 0, start)])
+            group, older = older[:_STEP], older[_STEP:]
+            some = self._shelf.rows(group, missing, 0, end, as_of=cut.as_of, limit=_MAX_RAW)
+            best = _latest([best, *some])
         return best
 
-    def _files(self, sids: Sequence[int], start: int | None, end: int | None) -> list[FileEntry]:
-        """Return the readable files that may hold rows of these signals, by their first stamp."""
-        _, named = self._catalogue.files(start, end)
-        return _about(named, sids)
+    def _drawn(
+        self, cut: Cut, sids: Sequence[int], start: int, end: int, level: int | None,
+        gaps: Sequence[Gap],
+    ) -> list[Rows]:  # fmt: skip
+        """Return for each signal rows that hold all points that a trend might choose."""
+        if level is None:
+            rows = merge(self._rows(cut, cut.files, sids, start, end))
+            if len(rows) > _MAX_RAW:
+                raise too_much(_MAX_RAW)
+            spans = [[int(np.searchsorted(rows.sid, np.int32(s), side)) for side in _SIDES]
+                     for s in sids]  # fmt: skip
+            return [rows.slice(first, last) for first, last in spans]
+        edges = np.array([at for gap in gaps for at in (gap.start, gap.end)], np.int64) // level
+        return [self._from_rollups(cut, sid, start, end, level, edges) for sid in sids]
 
-    def _read(self, files: Sequence[FileEntry], sids: Sequence[int], start: int, end: int) -> Rows:
-        if not files or not sids:
-            return Rows.empty()
-        with self._lock:
-            cursor = self._duck.cursor()
-        try:
-            table: pa.Table = cursor.sql(
-                _QUERY,
-                params={
-                    "files": [str(self._folder / entry.path) for entry in files],
-                    "sids": list(sids), "low": min(sids), "high": max(sids),
-                    "start": max(start, 0), "end": min(end, FOREVER), "most": _MAX_RAW + 1,
-                },
-            ).to_arrow_table()  # fmt: skip
-        except duckdb.Error as error:
-            raise Broken(
-                f"a history file cannot be read: {str(error).splitlines()[0][:300]}",
-                hint="Restart the platform: it checks every file and repairs what the bus holds",
-                code="history.damaged", retryable=False,
-            ) from error  # fmt: skip
-        finally:
-            cursor.close()
-        if table.num_rows > _MAX_RAW:
-            raise _too_much(_MAX_RAW)
-        return Rows.from_table(table)
+    def _from_rollups(
+        self, cut: Cut, sid: int, start: int, end: int, level: int, edges: Column
+    ) -> Rows:
+        """Return the points of a signal's roll-ups in [start, end), and raw rows where roll-ups do
+        not tell all: in buckets cut by the range or by a gap (`edges`), and in those that newer
+        rows reach into."""
+        first, last = -(-start // level), end // level
+        rolled = [file for file in cut.files if self._is_rolled(file, sid, cut.as_of)]
+        named = {file.path for file in rolled}
+        plain = [file for file in cut.files if file.path not in named]
+        parts = [self._shelf.buckets(file, level).of(sid, first, last) for file in rolled
+                 if file.ts_max >= start and file.ts_min < end]  # fmt: skip
+        buckets = Buckets.joined(parts) if parts else Buckets.empty(level)
+        fresh = self._rows(cut, plain, [sid], start, end)
+        touched = np.concatenate([np.unique(rows.ts // level) for rows in fresh] + [edges])
+        numbers = buckets.columns["bucket"]
+        stale = np.isin(numbers, touched) | buckets.crossed()
+        stale |= np.isin(numbers, numbers[stale])
+        found = [*fresh, buckets.take(~stale).points()]
+        again = np.unique(np.concatenate([numbers[stale], [first - 1, last]]))
+        for low, high in _stretches(again):
+            begin, stop = max(low * level, start), min((high + 1) * level, end)
+            if begin < stop:
+                found += self._shelf.rows(
+                    [f for f in rolled if f.ts_max >= begin and f.ts_min < stop], [sid], begin,
+                    stop, as_of=cut.as_of, limit=_MAX_RAW,
+                )  # fmt: skip
+        return merge(found)
 
+    @staticmethod
+    def _is_rolled(file: FileEntry, sid: int, as_of: int | None) -> bool:
+        whole = as_of is None or file.seq_max <= as_of
+        return bool(file.rollup_size) and whole and file.sid_min <= sid <= file.sid_max
 
-def _about(files: Sequence[FileEntry], sids: Sequence[int]) -> list[FileEntry]:
-    if not sids:
-        return []
-    least, most = min(sids), max(sids)
-    readable = (f for f in files if f.kind != "damaged")
-    return [f for f in readable if f.sid_min <= most and f.sid_max >= least]
+    def _first(self, sids: Sequence[int]) -> int:
+        cut, first = self._cut(None, None, None), FOREVER
+        for file in cut.files:  # ordered by their first stamp
+            if file.ts_min >= first:
+                break
+            for rows in self._rows(Cut((), (), None), [file], sids, 0, FOREVER):
+                first = min(first, int(rows.ts.min()))
+        for rows in self._rows(cut, (), sids, 0, FOREVER):
+            first = min(first, int(rows.ts.min()))
+        return first
 
 
 def _latest(parts: Sequence[Rows]) -> Rows:
@@ -209,9 +268,21 @@ def _latest(parts: Sequence[Rows]) -> Rows:
     return rows.take(np.append(rows.sid[1:] != rows.sid[:-1], True)) if len(rows) else rows
 
 
-def _too_much(limit: int) -> Refused:
-    return Refused(
-        f"more than {limit} samples lie in this range",
-        hint="Ask for a shorter range or fewer signals",
-        code="history.much",
-    )
+def _stretches(numbers: Column) -> list[tuple[int, int]]:
+    """Return ascending numbers as stretches (first, last), joined where they lie near by."""
+    if not len(numbers):
+        return []
+    apart = np.flatnonzero(np.diff(numbers) > _APART)
+    firsts, lasts = np.append(0, apart + 1), np.append(apart, len(numbers) - 1)
+    return list(zip(numbers[firsts].tolist(), numbers[lasts].tolist(), strict=True))
+
+
+def _again(answer: Callable[[], T]) -> T:
+    """Return the answer, from a new cut where a file of the old one was compacted away."""
+    for _ in range(_TRIES - 1):
+        try:
+            return answer()
+        except Broken as error:
+            if error.code != "history.gone":
+                raise
+    return answer()

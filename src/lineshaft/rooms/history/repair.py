@@ -1,4 +1,5 @@
-"""Repair: a kept file that a disk damaged is written again from the stream, while that has it.
+"""Repair: a kept file that a disk damaged is written again from the stream, while that has it;
+roll-ups from the rows beside them.
 
 The rows come back as a late file: reads keep one row per (sid, ts), so rows that stand in a sound
 file of the same commit too do no harm.
@@ -32,6 +33,9 @@ async def repair_files(
     damaged = {entry.path for entry in files.damaged(named)}
     for number, entry in enumerate(named):
         if entry.path not in damaged:
+            if files.lacks_rollups(entry):
+                again = await asyncio.to_thread(files.write_rollups, entry)
+                catalogue.replace(lease, entry.path, [again])
             if entry.kind == "damaged":  # its disk is back
                 catalogue.mark(lease, entry.path, files.kind_of(entry))
                 await tell("history.repaired", {"file": entry.path, "rows": entry.rows})
@@ -40,9 +44,9 @@ async def repair_files(
         if row is not None and row.last.epoch == split_seq(entry.seq_min)[0]:
             blocks = await _read_again(streams, catalogue.stream, entry)
         if blocks:
-            again = _rows_of(entry, blocks)
-            written = await asyncio.to_thread(files.write, [again], f"{lease[:8]}r{number}")
-            await tell("history.repaired", {"file": entry.path, "rows": len(again.rows)})
+            part = _rows_of(entry, blocks)
+            written = await asyncio.to_thread(files.write, [part], f"{lease[:8]}r{number}")
+            await tell("history.repaired", {"file": entry.path, "rows": len(part.rows)})
             catalogue.replace(lease, entry.path, written)
             if entry.path != written[0].path:
                 files.remove(entry)
@@ -73,7 +77,9 @@ async def _read_again(
                 return None
             with suppress(Refused):  # it was put aside when it was first read
                 block = bounded(decode_block(item.data, item.headers))
-                blocks.append((full_seq(epoch, item.seq), block))
+                own = block.between(entry.sid_min, entry.sid_max)
+                if len(own):
+                    blocks.append((full_seq(epoch, item.seq), own))
             if item.seq >= last:
                 break
     return blocks

@@ -11,8 +11,10 @@ from lineshaft.bus.client import data_stream
 from lineshaft.bus.streams import end
 from lineshaft.core.errors import Broken
 from lineshaft.core.facts import Fact
+from lineshaft.rooms.history.compactor import Compactor
 from lineshaft.rooms.history.engine.rows import Rows
 from lineshaft.rooms.history.facts import FactKeeper
+from lineshaft.rooms.history.files import FileStore
 from lineshaft.rooms.history.reader import Gap, Reader, Series
 from lineshaft.rooms.history.store import FactStore
 from lineshaft.rooms.history.tail import Tail
@@ -27,26 +29,45 @@ _CATCH_UP_S = 10.0
 async def keep_history(
     bus: Bus, engine: Engine, folder: Path, settings: History, stop: asyncio.Event
 ) -> None:
-    """Run the writer and the keeper of Facts until `stop`; show their state once a second."""
+    """Run the writer, the compactor and the keeper of Facts until `stop`; show their state once a
+    second."""
     lease = uuid.uuid4().hex
     writer = Writer(bus, engine, folder, settings, lease=lease)
-    keeper = asyncio.ensure_future(FactKeeper(bus, engine, lease=lease).run())
-    shower = asyncio.ensure_future(_show(bus, writer))
+    compactor = Compactor(
+        engine, data_stream(bus.site), FileStore(folder, lambda _: None), lease=lease
+    )
+    others = [
+        asyncio.ensure_future(FactKeeper(bus, engine, lease=lease).run()),
+        asyncio.ensure_future(_show(bus, writer, compactor)),
+        asyncio.ensure_future(_compact(writer, compactor, settings)),
+    ]
     writing = asyncio.ensure_future(writer.run(stop))
     try:
-        await asyncio.wait({keeper, shower, writing}, return_when="FIRST_COMPLETED")
+        await asyncio.wait({*others, writing}, return_when="FIRST_COMPLETED")
     finally:
         stop.set()
-        others = await end(keeper, shower)
-        outcomes = [*await asyncio.gather(writing, return_exceptions=True), *others]
+        compactor.ended.set()
+        ended = await end(*others)
+        outcomes = [*await asyncio.gather(writing, return_exceptions=True), *ended]
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome
 
 
-async def _show(bus: Bus, writer: Writer) -> None:
+async def _compact(writer: Writer, compactor: Compactor, settings: History) -> None:
+    await writer.settled.wait()
+    if not settings.compact_s:
+        await asyncio.Event().wait()
+    await compactor.run(settings.compact_s)
+
+
+async def _show(bus: Bus, writer: Writer, compactor: Compactor) -> None:
     while True:
-        await bus.show("history", {"stored_rows": writer.stored_rows, "error": writer.error})
+        await bus.show(
+            "history",
+            {"stored_rows": writer.stored_rows, "error": writer.error or compactor.error,
+             "compacted_rows": compactor.merged_rows},
+        )  # fmt: skip
         await asyncio.sleep(1)
 
 

@@ -104,6 +104,7 @@ facts = Table(
     Index("ix_facts_kind_end", "kind", "end"),
 )  # fmt: skip
 
+_SOME = 500
 _FILE_COLUMNS = [files.c[name] for name in FileEntry.__dataclass_fields__]
 
 
@@ -188,6 +189,27 @@ class Catalogue:
             if row is None or row.lease != lease:
                 raise _lease_lost(self.stream)
             connection.execute(delete(files).where(files.c.path == old))
+            if new:
+                values = [{"stream": self.stream, **asdict(file)} for file in new]
+                connection.execute(insert(files), values)
+
+    def swap(self, lease: str, old: Sequence[str], new: Sequence[FileEntry]) -> None:
+        """Put files in the place of others, all or nothing; the rows of the stream stay the same.
+
+        Raises Broken `history.lease_lost` where another writer has taken over, `history.changed`
+        where one of the old files is not named any more.
+        """
+        with self._engine.begin() as connection:
+            row = _row(connection, self.stream)
+            if row is None or row.lease != lease:
+                raise _lease_lost(self.stream)
+            gone = 0
+            for at in range(0, len(old), _SOME):
+                some = files.c.path.in_(old[at : at + _SOME]) & (files.c.kind != "damaged")
+                gone += connection.execute(delete(files).where(some)).rowcount
+            if gone != len(old):
+                raise Broken(f"files of {self.stream} were replaced meanwhile",
+                             code="history.changed")  # fmt: skip
             if new:
                 values = [{"stream": self.stream, **asdict(file)} for file in new]
                 connection.execute(insert(files), values)

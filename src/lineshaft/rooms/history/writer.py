@@ -68,6 +68,8 @@ class Writer:
         self._last = LastValues()
         self._position = Checkpoint(0, 0, "")
         self._writing: asyncio.Task[None] | None = None
+        #: Set once the lease is ours and every named file was looked at.
+        self.settled = asyncio.Event()
         self.stored_rows = 0
         self.error: str = ""
 
@@ -86,6 +88,7 @@ class Writer:
             await repair_files(
                 self._bus.streams, self._catalogue, self._files, self._lease, self._tell
             )
+            self.settled.set()
             try:
                 await self._follow(ended)
             except Broken as error:

@@ -1,6 +1,6 @@
-"""What a reader does with rows: merge them into one truth, choose the points of a trend.
+"""What draws a trend: the points of every column, and the breaks at gaps.
 
-The trend keeps the first, least, greatest and last value of every pixel column, at their true
+It keeps the first, least, greatest and last value of every column, at their true
 stamps, so that the drawn line equals the line through all points (Jugel et al., "M4: A
 Visualization-Oriented Time Series Data Aggregation", VLDB 2014).
 """
@@ -10,50 +10,47 @@ from collections.abc import Sequence
 import numpy as np
 
 from lineshaft.core.quality import Reason, bad
-from lineshaft.rooms.history.engine.rows import Column, Rows, order_by_signal
+from lineshaft.rooms.history.engine.rows import Column
 
-__all__ = ["break_at_gaps", "choose_points", "held_through", "merge"]
-
-
-def merge(parts: Sequence[Rows]) -> Rows:
-    """Return one row per (sid, ts), that with the highest seq, sorted by sid and ts."""
-    rows = Rows.concat([part for part in parts if len(part)])
-    if len(rows) < 2:
-        return rows
-    if (rows.sid[1:] < rows.sid[:-1]).any():
-        rows = rows.take(order_by_signal(rows.sid))
-    same = rows.sid[1:] == rows.sid[:-1]
-    if (same & (rows.ts[1:] <= rows.ts[:-1])).any():
-        rows = rows.take(np.lexsort((rows.seq, rows.ts, rows.sid)))
-        same = rows.sid[1:] == rows.sid[:-1]
-        final = np.append(~(same & (rows.ts[1:] == rows.ts[:-1])), True)
-        rows = rows.take(final)
-    return rows
+__all__ = [
+    "aligned_columns", "break_at_gaps", "choose_points", "extreme_at", "held_through",
+    "pixel_columns",
+]  # fmt: skip
 
 
-def choose_points(ts: Column, v: Column, start: int, end: int, pixels: int) -> Column:
-    """Return the ascending positions of the points that draw `pixels` columns from start to end.
-
-    `ts` (µs, ascending) and `v` (NaN for null) have shape `(n,)`; stamps before `start` count to
-    the first column. All positions come back where there are no more than four per column.
-    """
-    if len(ts) <= 4 * pixels:
-        return np.arange(len(ts))
-    # Where each column begins, without a product that int64 cannot hold.
+def pixel_columns(start: int, end: int, pixels: int) -> Column:
+    """Return where each of `pixels` columns from `start` to `end` begins, shape `(pixels,)`."""
+    # Without a product that int64 cannot hold.
     step, rest = divmod(max(1, end - start), pixels)
-    column = np.arange(1, pixels)
-    begins = start + column * step - (-column * rest // pixels)
-    first = np.unique(np.concatenate(([0], np.searchsorted(ts, begins))))
+    column = np.arange(pixels)
+    return start + column * step - (-column * rest // pixels)
+
+
+def aligned_columns(start: int, end: int, step: int) -> Column:
+    """Return where columns `step` wide begin: `start` and every multiple of `step` before `end`."""
+    return np.append(start, np.arange(start // step + 1, -(-end // step)) * step)
+
+
+def choose_points(ts: Column, v: Column, begins: Column) -> Column:
+    """Return the ascending positions of the points that draw columns beginning at `begins`.
+
+    `ts` (µs, ascending) and `v` (NaN where there is no value) have shape `(n,)`; stamps before
+    the first column count to it.
+    """
+    if not len(ts):
+        return np.arange(0)
+    first = np.unique(np.concatenate(([0], np.searchsorted(ts, begins[1:]))))
     first = first[first < len(ts)]
     last = np.append(first[1:], len(ts)) - 1
-    least = _where(np.minimum, np.where(np.isnan(v), np.inf, v), first, last)
-    greatest = _where(np.maximum, np.where(np.isnan(v), -np.inf, v), first, last)
+    count = last - first + 1
+    least = extreme_at(np.minimum, np.where(np.isnan(v), np.inf, v), first, count)
+    greatest = extreme_at(np.maximum, np.where(np.isnan(v), -np.inf, v), first, count)
     return np.unique(np.concatenate((first, least, greatest, last)))
 
 
-def _where(extreme: np.ufunc, v: Column, first: Column, last: Column) -> Column:
-    """Return where each column first holds its extreme value."""
-    found = np.repeat(extreme.reduceat(v, first), last - first + 1)
+def extreme_at(extreme: np.ufunc, v: Column, first: Column, count: Column) -> Column:
+    """Return where each stretch (`first` position, `count`) first holds its extreme value."""
+    found = np.repeat(extreme.reduceat(v, first), count)
     hits = np.flatnonzero(v == found)
     return hits[np.searchsorted(hits, first)]
 
