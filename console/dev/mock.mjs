@@ -267,7 +267,13 @@ const routes = {
     stream: { last_seq: seq, stored_seq: stored(), lag_rows: 120 + Math.round(hash(Date.now() >> 9) * 60), stored_rows: 118_204_530 + Math.floor((nowUs() - BOOT) / 1e6) * 148, bytes: 18_400_000 },
     samples_per_s: 148 + hash(Date.now() >> 10) * 9, disk: { free: 212e9, used_by_history: 1.94e9 },
   }),
-  "GET /signals": (req, res) => json(res, { signals }),
+  "GET /signals": (req, res, url) => {
+    const listed = signals.map((s) => ({ revision: 1, declared: {}, ...s }));
+    if (url.searchParams.get("format") !== "columns") return json(res, { signals: listed });
+    return json(res, { signals: Object.fromEntries(Object.keys(listed[0]).map((name) => [name, listed.map((s) => s[name])])) });
+  },
+  "GET /notes": (req, res) => json(res, { notes: [] }),
+  "GET /views": (req, res) => json(res, { views: [] }),
   "GET /last": (req, res, url) => json(res, last(ids(url.searchParams.get("sid")))),
   "GET /trend": (req, res, url) => json(res, trend(ids(url.searchParams.get("sid")), Number(url.searchParams.get("from")), Number(url.searchParams.get("to")), Number(url.searchParams.get("px")) || 1000)),
   "GET /raw": (req, res) => res.writeHead(200, { "Content-Type": "text/csv", "Content-Disposition": "attachment; filename=raw.csv" }).end("time,path,value,text,quality,unit\n"),

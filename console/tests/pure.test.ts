@@ -91,7 +91,7 @@ test("times are written on a 24-hour clock in the chosen zone", () => {
 
 const signal = (path: string, more: Partial<Signal> = {}): Signal => ({
   sid: 1, path, name: path, kind: "float", unit: "", unit_note: "", low: 0, high: 1, limit_low: null, limit_high: null, period_ms: null,
-  source: "s", writable: false, decimals: null, description: "", ...more,
+  source: "s", writable: false, decimals: null, description: "", revision: 1, declared: {}, ...more,
 });
 
 test("signals are grouped by the machine in their path", () => {

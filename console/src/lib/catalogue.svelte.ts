@@ -9,6 +9,7 @@ let current = $state.raw(indexSignals([]));
 let origin = $state.raw(indexSources([]));
 let ready = $state(false);
 let shape = "";
+let imported: ReturnType<typeof setTimeout> | undefined;
 
 interface Signals {
   list: Signal[];
@@ -67,7 +68,12 @@ export const catalogue = {
     origin = indexSources(sources);
     ready = true;
   },
-  /** Follows the stream: new states at once, new signals when a source's shape changed. */
+  /** Takes a signal as it is now, where it is known. */
+  put(signal: Signal): void {
+    if (current.bySid.has(signal.sid)) current = indexSignals(current.list.map((s) => (s.sid === signal.sid ? signal : s)));
+  },
+  /** Follows the stream: new states at once, new signals when a source's shape changed, what a
+   * person edited when it is told. */
   follow(): void {
     live.onSources((sources) => {
       const before = shape;
@@ -75,8 +81,17 @@ export const catalogue = {
       origin = indexSources(sources);
       if (shape !== before) void this.load().catch(() => undefined);
     });
-    live.onConnect(() => {
-      if (ready) void this.load().catch(() => undefined);
+    live.onConnect((widened) => {
+      if (ready && !widened) void this.load().catch(() => undefined);
+    });
+    live.onFact((fact) => {
+      if (fact.kind === "signal.changed") {
+        if (current.bySid.get(Number(fact.subject))?.revision === fact.body.revision) return;
+        void api.signalsAt(String(fact.body.path)).then((found) => found.forEach((s) => this.put(s))).catch(() => undefined);
+      } else if (fact.kind === "signals.imported") {
+        clearTimeout(imported);
+        imported = setTimeout(() => void this.load().catch(() => undefined), 500);
+      }
     });
   },
 };

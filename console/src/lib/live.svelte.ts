@@ -60,7 +60,7 @@ const wanted = new Map<number, number>();
 const factListeners = new Set<(fact: Fact) => void>();
 const sourceListeners = new Set<(sources: Source[]) => void>();
 const valueListeners = new Set<(values: LiveValues) => void>();
-const connectListeners = new Set<() => void>();
+const connectListeners = new Set<(widened: boolean) => void>();
 
 let offsetUs = 0;
 let lastByte = performance.now();
@@ -112,8 +112,8 @@ export const live = {
   onFact: (act: (fact: Fact) => void) => listen(factListeners, act),
   onSources: (act: (sources: Source[]) => void) => listen(sourceListeners, act),
   onValues: (act: (values: LiveValues) => void) => listen(valueListeners, act),
-  /** Called whenever the stream has (re)opened. */
-  onConnect: (act: () => void) => listen(connectListeners, act),
+  /** Called whenever the stream has (re)opened; `widened`: only to carry other signals. */
+  onConnect: (act: (widened: boolean) => void) => listen(connectListeners, act),
   start(): void {
     if (started) return;
     started = true;
@@ -165,6 +165,7 @@ async function open(tries = 0): Promise<void> {
   if (!started) return;
   const sids = [...wanted.keys()].sort((a, b) => a - b).slice(0, MAX_SIDS).join(",");
   const before = running;
+  const widened = state.connected && !state.lost;
   const mine = { abort: new AbortController(), sids, byte: performance.now() };
   running = mine;
   try {
@@ -185,7 +186,7 @@ async function open(tries = 0): Promise<void> {
     before?.abort.abort();
     alive(mine);
     state.connected = true;
-    for (const act of connectListeners) act();
+    for (const act of connectListeners) act(widened);
     void askClock();
     tries = 0;
     await read(answer.body, mine);

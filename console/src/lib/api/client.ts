@@ -3,7 +3,7 @@
 
 import type {
   Browse, BrowseRequest, CertificateList, Columns, Extent, Fact, NewSource, Panel, Probe, Problem,
-  Session, Signal, Source, SourceChange, System, Trend,
+  Note, NoteDraft, Session, SheetVerdict, Signal, SignalChange, Source, SourceChange, System, Trend, View,
 } from "./types";
 
 export const BASE = "/api/v1";
@@ -34,14 +34,14 @@ async function call<T>(
 ): Promise<T> {
   const headers: Record<string, string> = {};
   if (method !== "GET") headers["X-Lineshaft"] = "1";
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (body !== undefined) headers["Content-Type"] = body instanceof Blob ? "text/csv" : "application/json";
   let answer: Response;
   try {
     answer = await fetch(BASE + path, {
       method,
       headers,
       credentials: "same-origin",
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(body === undefined ? {} : { body: body instanceof Blob ? body : JSON.stringify(body) }),
       ...(signal ? { signal } : {}),
     });
   } catch (error) {
@@ -66,12 +66,39 @@ function query(params: Record<string, string | number | readonly number[] | unde
   return parts.length ? `?${parts.join("&")}` : "";
 }
 
+/** Columns of one length as objects. */
+function rows<T>(columns: Record<keyof T, never[]>): T[] {
+  const names = Object.keys(columns) as (keyof T)[];
+  const lists = names.map((name) => columns[name]);
+  return lists[0]!.map((_, i) => {
+    const row = {} as T;
+    for (let k = 0; k < names.length; k += 1) row[names[k]!] = lists[k]![i]!;
+    return row;
+  });
+}
+
 export const api = {
   session: () => call<Session>("GET", "/session"),
   signIn: (code: string) => call<void>("POST", "/session", { code }),
   signOut: () => call<void>("DELETE", "/session"),
   system: () => call<System>("GET", "/system"),
-  signals: () => call<{ signals: Signal[] }>("GET", "/signals").then((r) => r.signals),
+  signals: () =>
+    call<{ signals: Record<keyof Signal, never[]> }>("GET", "/signals?format=columns").then((r) => rows<Signal>(r.signals)),
+  /** The signals below a path, or the one with this path. */
+  signalsAt: (prefix: string) => call<{ signals: Signal[] }>("GET", "/signals" + query({ prefix })).then((r) => r.signals),
+  changeSignal: (sid: number, change: SignalChange) => call<Signal>("PUT", `/signals/${sid}`, change),
+  /** Without a token it only says what the sheet would change. */
+  importSignals: (sheet: Blob, token?: string) =>
+    call<SheetVerdict>("POST", "/signals/import" + query(token ? { token } : { dry_run: "true" }), sheet),
+  notes: (sid: number[], from: number, to: number, signal?: AbortSignal) =>
+    call<{ notes: Note[] }>("GET", "/notes" + query({ sid, from: Math.round(from), to: Math.round(to) }), undefined, signal).then((r) => r.notes),
+  addNote: (note: NoteDraft) => call<Note>("POST", "/notes", note),
+  changeNote: (id: number, change: Partial<NoteDraft>) => call<Note>("PUT", `/notes/${id}`, change),
+  removeNote: (id: number) => call<void>("DELETE", `/notes/${id}`),
+  views: () => call<{ views: View[] }>("GET", "/views").then((r) => r.views),
+  addView: (view: { name: string; url: string; shared: boolean }) => call<View>("POST", "/views", view),
+  changeView: (id: number, change: Partial<Pick<View, "name" | "url" | "shared">>) => call<View>("PUT", `/views/${id}`, change),
+  removeView: (id: number) => call<void>("DELETE", `/views/${id}`),
   last: (sid: number[]) => call<Columns>("GET", "/last" + query({ sid })),
   trend: (sid: number[], from: number, to: number, px: number, signal?: AbortSignal) =>
     call<Trend>(
@@ -80,6 +107,8 @@ export const api = {
       undefined,
       signal,
     ),
+  /** The first sample of a signal at or after a moment; empty columns where there is none. */
+  firstAfter: (sid: number, from: number) => call<Columns>("GET", "/raw" + query({ sid: [sid], from: Math.round(from), limit: 1 })),
   extent: (sid: number[]) => call<Extent>("GET", "/extent" + query({ sid })),
   facts: (params: { kind?: string; subject?: string; from?: number; to?: number; limit?: number }) =>
     call<{ facts: Fact[] }>("GET", "/facts" + query(params)).then((r) => r.facts),

@@ -17,6 +17,11 @@ export type Session = Schemas["Who"];
 export type Process = Narrow<Schemas["ProcessState"], { state: "running" | "starting" | "restarting" | "failed" | "stopped" }>;
 export type System = Narrow<Schemas["SystemView"], { processes: Process[] }>;
 export type Signal = Narrow<Schemas["SignalView"], { kind: Kind }>;
+export type SignalChange = Partial<Schemas["SignalChange"]> & { revision: number };
+export type SheetVerdict = Schemas["SheetVerdict"];
+export type Note = Schemas["NoteView"];
+export type NoteDraft = Schemas["NoteDraft"];
+export type View = Schemas["SavedView"];
 export type Certificate = Narrow<Schemas["CertificateView"], { uris?: string[]; reason?: string }>;
 export type Source = Narrow<
   Schemas["SourceView"],

@@ -8,6 +8,7 @@ import { live, serverNow } from "../live.svelte";
 import { qualityClass } from "../quality";
 import { isStale } from "../stale";
 import type { Range } from "../url";
+import { lead, shifted } from "./compare";
 import { align, appendLive, bands, breakAtGaps, holdOver, trimBefore, type Aligned, type Band, type Line } from "./lines";
 import type { Window } from "./window";
 
@@ -26,6 +27,12 @@ export class TrendStore {
   lines = new Map<number, Line>();
   /** The lines as they are drawn: broken at gaps, holding over silences. */
   drawn = new Map<number, Line>();
+  /** The same signals an earlier period ago, moved into the window; empty without comparison. */
+  past = new Map<number, Line>();
+  drawnPast = new Map<number, Line>();
+  #shift = 0;
+  #pastTo = 0;
+  #pastGaps: Gap[] = [];
   #gaps: Gap[] = [];
   #px = 1000;
   #range: Range = { kind: "last", span: 3_600_000_000 };
@@ -36,9 +43,10 @@ export class TrendStore {
     return this.#range.kind !== "fixed";
   }
 
-  async show(sids: number[], range: Range, px: number): Promise<void> {
+  async show(sids: number[], range: Range, px: number, shift = 0): Promise<void> {
     const now = serverNow();
     this.sids = sids;
+    this.#shift = shift;
     this.#range = range;
     this.#px = Math.max(50, Math.min(8000, px));
     if (range.kind === "fixed") this.window = { from: range.from, to: range.to };
@@ -52,6 +60,8 @@ export class TrendStore {
     const sids = this.sids;
     if (!sids.length) {
       this.lines = new Map();
+      this.past = new Map();
+      this.drawnPast = new Map();
       this.data = [[]];
       this.bands = [];
       this.loading = false;
@@ -65,9 +75,18 @@ export class TrendStore {
         this.window = { from: extent.first ?? now - 3_600_000_000, to: now };
       }
       const { from, to } = this.window;
-      const trend = await api.trend(sids, from, this.following ? serverNow() : to, this.#px, abort.signal);
+      const end = this.following ? serverNow() : to;
+      const shift = this.#shift;
+      const pastTo = end + (this.following ? lead(end - from, shift) : 0);
+      const [trend, past] = await Promise.all([
+        api.trend(sids, from, end, this.#px, abort.signal),
+        shift ? api.trend(sids, Math.max(0, from - shift), pastTo - shift, this.#px, abort.signal) : null,
+      ]);
       if (abort.signal.aborted) return;
       this.lines = new Map(trend.series.map(({ sid, ts, v }) => [sid, { ts, v }]));
+      this.past = new Map((past?.series ?? []).map(({ sid, ts, v }) => [sid, shifted({ ts, v }, shift)]));
+      this.#pastGaps = (past?.gaps ?? []).map((gap) => ({ ...gap, from: gap.from + shift, to: gap.to + shift }));
+      this.#pastTo = pastTo;
       this.#gaps = trend.gaps;
       this.#grown = 0;
       this.error = null;
@@ -103,7 +122,8 @@ export class TrendStore {
     const { from, to } = this.window;
     this.window = this.#range.kind === "all" ? { from, to: now } : { from: from + (now - to), to: now };
     for (const line of this.lines.values()) trimBefore(line, this.window.from);
-    if (this.#grown > this.#px * 4 * Math.max(1, this.sids.length)) void this.fetch();
+    const tooLong = this.#grown > this.#px * 4 * Math.max(1, this.sids.length);
+    if ((tooLong || (this.past.size > 0 && now > this.#pastTo)) && !this.loading) void this.fetch();
     this.redraw();
   }
 
@@ -120,7 +140,13 @@ export class TrendStore {
       return breakAtGaps(holdOver(breakAtGaps(tail, own), silence(signal, pixel)), own);
     });
     this.drawn = new Map(this.sids.map((sid, i) => [sid, drawn[i]!]));
-    this.data = align(drawn);
+    this.drawnPast = new Map(!this.past.size ? [] : this.sids.map((sid) => {
+      const signal = catalogue.signal(sid);
+      const own = this.#pastGaps.filter((gap) => gap.source === signal?.source);
+      const line = this.past.get(sid) ?? { ts: [], v: [] };
+      return [sid, breakAtGaps(holdOver(breakAtGaps(line, own), silence(signal, pixel)), own)];
+    }));
+    this.data = align([...drawn, ...this.drawnPast.values()]);
     this.bands = bands(gaps, from, to);
   }
 
