@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from lineshaft.rooms.connect.board import SourceBoard
+    from lineshaft.rooms.history.exports import Exports
+    from lineshaft.rooms.history.imports import Imports
+    from lineshaft.rooms.history.service import HistoryService
     from lineshaft.rooms.history.tail import Tail
     from lineshaft.rooms.plant.store import SignalStore
     from lineshaft.web.live import Live
@@ -171,6 +174,7 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
     from lineshaft.rooms.connect.board import SourceBoard
     from lineshaft.rooms.connect.routes import router as connect_router
     from lineshaft.rooms.connect.store import SourceStore
+    from lineshaft.rooms.history.exchange_routes import router as exchange_router
     from lineshaft.rooms.history.grid_routes import router as grid_router
     from lineshaft.rooms.history.grids import Grids
     from lineshaft.rooms.history.routes import router as history_router
@@ -203,6 +207,7 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
     def all_signals() -> Sequence[Signal]:
         return [listed.signal for listed in signals.list()]
 
+    imports, exports = _exchange(ground, engine, signals, history, all_signals)
     routers = [
         system.session_router(sessions),
         system.system_router(overview),
@@ -213,11 +218,13 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
         connect_router(bus, board),
         history_router(history, all_signals),
         grid_router(Grids(history), all_signals),
+        exchange_router(imports, exports),
         sql_router(queries),
     ]
 
     hearing = _hear_states(bus, overview, board, live)
-    background = [tail.run(), live.follow_facts(), overview.measure(), hearing, queries.attend()]
+    background = [tail.run(), live.follow_facts(), overview.measure(), hearing, queries.attend(),
+                  imports.run(), exports.run()]  # fmt: skip
     return build_api(routers), background, sessions, live
 
 
@@ -249,9 +256,31 @@ def _sql_desk(
     )
 
 
+def _exchange(
+    ground: Ground, engine: "Engine", directory: "SignalStore", history: "HistoryService",
+    signals: Callable[[], Sequence[Signal]],
+) -> "tuple[Imports, Exports]":  # fmt: skip
+    """Return what brings files in and writes files out."""
+    from lineshaft.rooms.history.exports import Exports
+    from lineshaft.rooms.history.imports import Imports
+    from lineshaft.rooms.plant.conversion import conversion
+
+    platform, settings = ground.settings.platform, ground.settings.exchange
+    imports = Imports(
+        ground.bus, engine, ground.folder / "imports", directory=directory, signals=signals,
+        conversion=conversion, prefix=f"{platform.enterprise}/{platform.site}",
+        max_bytes=int(settings.import_max_gb * 1e9),
+    )  # fmt: skip
+    exports = Exports(
+        engine, ground.folder / "exports", history, signals, keep_days=settings.export_days
+    )
+    return imports, exports
+
+
 def describe_api() -> dict[str, Any]:
     """Return the OpenAPI description: the one from which the console's types and the docs come."""
     from lineshaft.rooms.connect.routes import router as connect_router
+    from lineshaft.rooms.history.exchange_routes import router as exchange_router
     from lineshaft.rooms.history.grid_routes import router as grid_router
     from lineshaft.rooms.history.routes import router as history_router
     from lineshaft.rooms.plant.routes import router as plant_router
@@ -271,6 +300,7 @@ def describe_api() -> dict[str, Any]:
         connect_router(nobody, nobody),
         history_router(nobody, nobody),
         grid_router(nobody, nobody),
+        exchange_router(nobody, nobody),
         sql_router(nobody),
     ]
     return build_api(routers).openapi()
