@@ -8,6 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
 import lineshaft.rooms.connect.store
+import lineshaft.rooms.history.calculation_store
 import lineshaft.rooms.history.import_store
 import lineshaft.rooms.history.store
 import lineshaft.rooms.plant.store
