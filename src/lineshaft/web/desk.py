@@ -39,7 +39,7 @@ _MAX_NOTES: Final = 1000
 _MAX_VIEWS: Final = 500
 _CHUNK: Final = 500
 # A hash route: the characters that the console's own links are written in, and no sign-in.
-_URL: Final = re.compile(r"#/(?!sign-in)[\w\-./%?=&,:~+!*()@]*", re.ASCII)
+_URL: Final = re.compile(r"#/(?!sign-in)[\w\-./%?=&,:~+!*'()@]*", re.ASCII)
 
 notes = Table(
     "notes", metadata,
