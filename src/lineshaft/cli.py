@@ -28,6 +28,7 @@ from lineshaft.commands.calls import (
     find_signals,
     read_settings,
 )  # fmt: skip
+from lineshaft.commands.sql import sql
 from lineshaft.core.errors import Broken, LineshaftError, Refused
 from lineshaft.settings import Settings
 
@@ -36,6 +37,7 @@ __all__ = ["main"]
 T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Lineshaft, one line shaft.")
+app.command()(sql)
 
 
 @app.command()

@@ -206,14 +206,20 @@ class SqlDesk:
             self._waiting -= 1
 
     async def _answer_once(self, query: str, limit: int, format: str) -> SqlAnswer:
-        async with asyncio.timeout(_START_S):
-            await self._snapshots.tail.ready.wait()
+        try:
+            async with asyncio.timeout(_START_S):
+                await self._snapshots.tail.ready.wait()
+        except TimeoutError:
+            raise Broken("the newest samples are still being read from the bus",
+                         hint="Try again in some seconds",
+                         code="history.behind") from None  # fmt: skip
         snapshot = await asyncio.to_thread(self._snapshots.take, query)
         head, content = await asyncio.to_thread(
             lambda: snapshot.message(
                 query=query, rows=limit, bytes=_MAX_BYTES, seconds=self._seconds, format=format
             )
         )
+        self._idle = [child for child in self._idle if child.is_alive]
         child = self._idle.pop() if self._idle else await _Child.start(self._snapshots.folder)
         is_well = False
         try:
@@ -224,7 +230,7 @@ class SqlDesk:
             raise Refused(f"the query took more than {self._seconds:.0f} s",
                           hint="Ask for a shorter time or fewer signals",
                           code="sql.time") from None  # fmt: skip
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, RuntimeError, asyncio.IncompleteReadError):  # RuntimeError: pipe closed
             raise Refused("the query broke the process that carried it out",
                           hint="Most likely it needs too much memory: ask for less at once",
                           code="sql.memory") from None  # fmt: skip
@@ -285,8 +291,12 @@ class _Child:
         said = json.loads(await self._process.stdout.readexactly(head))
         return said, await self._process.stdout.readexactly(content)
 
+    @property
+    def is_alive(self) -> bool:
+        return self._process.returncode is None
+
     def kill(self) -> None:
-        if self._process.returncode is None:
+        if self.is_alive:
             with suppress(ProcessLookupError):
                 self._process.kill()
 
