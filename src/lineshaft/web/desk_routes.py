@@ -15,7 +15,7 @@ __all__ = ["desk_router"]
 
 _MAX_SIDS = 100
 Sid = Annotated[int, Field(ge=1, lt=2**31)]
-Stamp = Annotated[int, Field(ge=0, le=FOREVER)]
+Stamp = Annotated[int, Field(ge=0, lt=2**53)]  # what a browser counts exactly
 Number = Annotated[int, Path(ge=1, lt=2**31)]
 
 

@@ -4,6 +4,59 @@
  */
 
 export interface paths {
+    "/api/v1/exports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Exports, newest first */
+        get: operations["list_exports"];
+        put?: never;
+        /** Write signals into files */
+        post: operations["start_export"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/exports/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One export */
+        get: operations["get_export"];
+        put?: never;
+        post?: never;
+        /** End an export and delete its files */
+        delete: operations["delete_export"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/exports/{id}/files/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A file of an export, or a range of it */
+        get: operations["get_export_file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/extent": {
         parameters: {
             query?: never;
@@ -49,6 +102,127 @@ export interface paths {
         get: operations["grid"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/imports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Imports, newest first */
+        get: operations["list_imports"];
+        put?: never;
+        /** Upload a file and check it */
+        post: operations["upload_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/imports/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One import */
+        get: operations["get_import"];
+        put?: never;
+        post?: never;
+        /** Forget an import and its file */
+        delete: operations["delete_import"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/imports/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End it; what is stored stays */
+        post: operations["cancel_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/imports/{id}/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Check again, by this form */
+        post: operations["check_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/imports/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Pause */
+        post: operations["pause_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/imports/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Go on */
+        post: operations["resume_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/imports/{id}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Confirm and begin */
+        post: operations["start_import"];
         delete?: never;
         options?: never;
         head?: never;
@@ -540,6 +714,79 @@ export interface components {
          */
         Aggregate: "last" | "mean" | "twa" | "min" | "max" | "first" | "count" | "good_share";
         /**
+         * Brief
+         * @description An import and how far it is.
+         */
+        Brief: {
+            /**
+             * Created
+             * @description µs UTC
+             */
+            created: number;
+            /**
+             * Finished
+             * @description µs UTC; 0 where not finished
+             */
+            finished: number;
+            /** Id */
+            id: number;
+            /**
+             * Name
+             * @description name of the file
+             */
+            name: string;
+            /**
+             * Note
+             * @description what it waits for, or why it failed; empty where all is well
+             */
+            note: string;
+            /**
+             * Problems
+             * @description cells that cannot be stored
+             */
+            problems: number;
+            /**
+             * Rate
+             * @description samples a second at present
+             */
+            rate: number;
+            /**
+             * Rows
+             * @description rows read so far
+             */
+            rows: number;
+            /**
+             * Rows Total
+             * @description rows of the file; 0 until it is checked
+             */
+            rows_total: number;
+            /**
+             * Samples
+             * @description samples put on the bus so far
+             */
+            samples: number;
+            /**
+             * Size
+             * @description bytes of the file
+             */
+            size: number;
+            /**
+             * Skip Problems
+             * @description whether such cells are left out
+             */
+            skip_problems: boolean;
+            /**
+             * Started
+             * @description µs UTC; 0 where not started
+             */
+            started: number;
+            /**
+             * State
+             * @description checking, waiting, running, paused, done or failed
+             */
+            state: string;
+        };
+        /**
          * BrowseAnswer
          * @description What a server holds.
          */
@@ -668,6 +915,64 @@ export interface components {
             code: string;
         };
         /**
+         * ColumnForm
+         * @description A column of a wide table: its name in the file, and which signal it is: `path` (or the sid in
+         *     digits), the `unit` that the file's values have, and the `kind` of a signal that is new.
+         */
+        ColumnForm: {
+            /**
+             * Kind
+             * @default float
+             */
+            kind: string;
+            /** Name */
+            name: string;
+            /** Path */
+            path: string;
+            /**
+             * Unit
+             * @default
+             */
+            unit: string;
+            /**
+             * Use
+             * @default true
+             */
+            use: boolean;
+        };
+        /**
+         * Dialect
+         * @description How a text file is written; `quote` is `"` or nothing, `skip` counts lines before the
+         *     names (or the data, where `header` is false: columns are then called column 1, column 2 …).
+         */
+        Dialect: {
+            /**
+             * Delimiter
+             * @default ,
+             */
+            delimiter: string;
+            /**
+             * Encoding
+             * @default utf-8
+             */
+            encoding: string;
+            /**
+             * Header
+             * @default true
+             */
+            header: boolean;
+            /**
+             * Quote
+             * @default "
+             */
+            quote: string;
+            /**
+             * Skip
+             * @default 0
+             */
+            skip: number;
+        };
+        /**
          * DiskView
          * @description The disk under the data folder, in bytes.
          */
@@ -718,6 +1023,112 @@ export interface components {
              * @description Address by the server's own account
              */
             url: string;
+        };
+        /**
+         * ExportBody
+         * @description What to export.
+         */
+        ExportBody: {
+            /**
+             * Folder
+             * @description a Parquet file a day, in folders day=YYYY-MM-DD
+             * @default false
+             */
+            folder: boolean;
+            /** @default csv */
+            form: components["schemas"]["ExportForm"];
+            /**
+             * From
+             * @description µs UTC
+             */
+            from?: number | null;
+            /** @default long */
+            layout: components["schemas"]["Layout"];
+            /**
+             * Prefix
+             * @description signals below this path; empty: all
+             * @default
+             */
+            prefix: string;
+            /**
+             * Sids
+             * @default []
+             */
+            sids: number[];
+            /**
+             * To
+             * @description µs UTC, not included
+             */
+            to?: number | null;
+        };
+        /**
+         * ExportFile
+         * @description A file of an export.
+         */
+        ExportFile: {
+            /** Name */
+            name: string;
+            /** Size */
+            size: number;
+        };
+        /**
+         * ExportForm
+         * @description What an export is written as.
+         * @enum {string}
+         */
+        ExportForm: "csv" | "parquet" | "arrow" | "delta";
+        /**
+         * ExportList
+         * @description Exports, newest first.
+         */
+        ExportList: {
+            /** Exports */
+            exports: components["schemas"]["Exported"][];
+        };
+        /**
+         * Exported
+         * @description An export and how far it is.
+         */
+        Exported: {
+            /** Created */
+            created: number;
+            /**
+             * Days
+             * @description days of the range; 0 until it has begun
+             */
+            days: number;
+            /** Days Done */
+            days_done: number;
+            /**
+             * Expires
+             * @description when its files will be deleted, µs UTC
+             */
+            expires: number | null;
+            /** Files */
+            files: components["schemas"]["ExportFile"][];
+            /** Finished */
+            finished: number;
+            /** Id */
+            id: number;
+            /**
+             * Note
+             * @description why it failed
+             */
+            note: string;
+            /** Request */
+            request: {
+                [key: string]: unknown;
+            };
+            /**
+             * Rows
+             * @description lines written so far
+             */
+            rows: number;
+            /**
+             * State
+             * @description running, done or failed
+             */
+            state: string;
         };
         /**
          * Extent
@@ -779,10 +1190,70 @@ export interface components {
         };
         /**
          * Form
-         * @description How a list is handed out: one object a signal, or one list a field.
-         * @enum {string}
+         * @description Everything that turns a file into samples. `prefix` (enterprise/site/area/line/machine) goes
+         *     before names that are no paths; `apostrophes` takes back the one that our own CSV puts before
+         *     texts which a spreadsheet would run.
          */
-        Form: "rows" | "columns";
+        "Form-Output": {
+            /**
+             * Apostrophes
+             * @default false
+             */
+            apostrophes: boolean;
+            /**
+             * Columns
+             * @default []
+             */
+            columns: components["schemas"]["ColumnForm"][];
+            /**
+             * Decimal
+             * @default .
+             */
+            decimal: string;
+            /**
+             * @default {
+             *       "delimiter": ",",
+             *       "encoding": "utf-8",
+             *       "header": true,
+             *       "quote": "\"",
+             *       "skip": 0
+             *     }
+             */
+            dialect: components["schemas"]["Dialect"];
+            /** File */
+            file: string;
+            /** Layout */
+            layout: string;
+            /**
+             * @default {
+             *       "kind": "",
+             *       "path": "",
+             *       "quality": "",
+             *       "text": "",
+             *       "unit": "",
+             *       "value": ""
+             *     }
+             */
+            long: components["schemas"]["LongForm"];
+            /**
+             * Notes
+             * @default []
+             */
+            notes: string[];
+            /**
+             * Prefix
+             * @default
+             */
+            prefix: string;
+            time: components["schemas"]["TimeForm"];
+        };
+        /**
+         * FormBody
+         * @description How a file is to be read.
+         */
+        FormBody: {
+            form: components["schemas"]["lineshaft__rooms__history__engine__sheet_form__Form"];
+        };
         /**
          * Format
          * @description How raw rows are handed out.
@@ -849,6 +1320,96 @@ export interface components {
             detail?: components["schemas"]["ValidationError"][];
         };
         /**
+         * ImportList
+         * @description Imports, newest first.
+         */
+        ImportList: {
+            /** Imports */
+            imports: components["schemas"]["Brief"][];
+        };
+        /**
+         * Imported
+         * @description An import with its form and what its check has found.
+         */
+        Imported: {
+            /**
+             * Created
+             * @description µs UTC
+             */
+            created: number;
+            /**
+             * Finished
+             * @description µs UTC; 0 where not finished
+             */
+            finished: number;
+            /** @description how the file is read; guessed where none was given */
+            form: components["schemas"]["Form-Output"] | null;
+            /** Id */
+            id: number;
+            /**
+             * Name
+             * @description name of the file
+             */
+            name: string;
+            /**
+             * Note
+             * @description what it waits for, or why it failed; empty where all is well
+             */
+            note: string;
+            /**
+             * Problems
+             * @description cells that cannot be stored
+             */
+            problems: number;
+            /**
+             * Rate
+             * @description samples a second at present
+             */
+            rate: number;
+            /**
+             * Rows
+             * @description rows read so far
+             */
+            rows: number;
+            /**
+             * Rows Total
+             * @description rows of the file; 0 until it is checked
+             */
+            rows_total: number;
+            /**
+             * Samples
+             * @description samples put on the bus so far
+             */
+            samples: number;
+            /**
+             * Size
+             * @description bytes of the file
+             */
+            size: number;
+            /**
+             * Skip Problems
+             * @description whether such cells are left out
+             */
+            skip_problems: boolean;
+            /**
+             * Started
+             * @description µs UTC; 0 where not started
+             */
+            started: number;
+            /**
+             * State
+             * @description checking, waiting, running, paused, done or failed
+             */
+            state: string;
+            /**
+             * Summary
+             * @description rows, samples, first and last stamp, signals, problems with their lines, and the first samples as they would be stored
+             */
+            summary: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /**
          * LastError
          * @description What went wrong last.
          */
@@ -876,6 +1437,12 @@ export interface components {
              */
             message: string;
         };
+        /**
+         * Layout
+         * @description One line a sample, or one column a signal.
+         * @enum {string}
+         */
+        Layout: "long" | "wide";
         /**
          * ListedCertificate
          * @description A certificate of the list.
@@ -928,6 +1495,42 @@ export interface components {
              * @default []
              */
             uris: string[];
+        };
+        /**
+         * LongForm
+         * @description Which column of a long table is what; empty where there is none.
+         */
+        LongForm: {
+            /**
+             * Kind
+             * @default
+             */
+            kind: string;
+            /**
+             * Path
+             * @default
+             */
+            path: string;
+            /**
+             * Quality
+             * @default
+             */
+            quality: string;
+            /**
+             * Text
+             * @default
+             */
+            text: string;
+            /**
+             * Unit
+             * @default
+             */
+            unit: string;
+            /**
+             * Value
+             * @default
+             */
+            value: string;
         };
         /**
          * NodeView
@@ -1734,6 +2337,18 @@ export interface components {
             }[];
         };
         /**
+         * StartBody
+         * @description How to begin.
+         */
+        StartBody: {
+            /**
+             * Skip Problems
+             * @description leave out what cannot be stored
+             * @default false
+             */
+            skip_problems: boolean;
+        };
+        /**
          * StatisticsAnswer
          * @description Statistics of one range.
          */
@@ -1798,6 +2413,33 @@ export interface components {
              * @description SHA-256 of the certificate, in hex
              */
             thumbprint: string;
+        };
+        /**
+         * TimeForm
+         * @description How a column tells the time.
+         *
+         *     `format` is `iso` (ISO 8601 with `T` or a space), `s`, `ms`, `us`, `ns` (since 1970), or a
+         *     pattern of %Y %y %m %d %H %I %M %S %f %p %b %z. `zone` (an IANA name, UTC or +08:00) holds where
+         *     the text names none; `fold` says which of two equal local times is meant: refuse, first, second.
+         */
+        TimeForm: {
+            /** Column */
+            column: string;
+            /**
+             * Fold
+             * @default refuse
+             */
+            fold: string;
+            /**
+             * Format
+             * @default iso
+             */
+            format: string;
+            /**
+             * Zone
+             * @default UTC
+             */
+            zone: string;
         };
         /**
          * Trend
@@ -1915,6 +2557,71 @@ export interface components {
             /** User */
             user: string;
         };
+        /**
+         * Form
+         * @description Everything that turns a file into samples. `prefix` (enterprise/site/area/line/machine) goes
+         *     before names that are no paths; `apostrophes` takes back the one that our own CSV puts before
+         *     texts which a spreadsheet would run.
+         */
+        lineshaft__rooms__history__engine__sheet_form__Form: {
+            /**
+             * Apostrophes
+             * @default false
+             */
+            apostrophes: boolean;
+            /**
+             * Columns
+             * @default []
+             */
+            columns: components["schemas"]["ColumnForm"][];
+            /**
+             * Decimal
+             * @default .
+             */
+            decimal: string;
+            /**
+             * @default {
+             *       "delimiter": ",",
+             *       "encoding": "utf-8",
+             *       "header": true,
+             *       "quote": "\"",
+             *       "skip": 0
+             *     }
+             */
+            dialect: components["schemas"]["Dialect"];
+            /** File */
+            file: string;
+            /** Layout */
+            layout: string;
+            /**
+             * @default {
+             *       "kind": "",
+             *       "path": "",
+             *       "quality": "",
+             *       "text": "",
+             *       "unit": "",
+             *       "value": ""
+             *     }
+             */
+            long: components["schemas"]["LongForm"];
+            /**
+             * Notes
+             * @default []
+             */
+            notes: string[];
+            /**
+             * Prefix
+             * @default
+             */
+            prefix: string;
+            time: components["schemas"]["TimeForm"];
+        };
+        /**
+         * Form
+         * @description How a list is handed out: one object a signal, or one list a field.
+         * @enum {string}
+         */
+        lineshaft__rooms__plant__routes__Form: "rows" | "columns";
     };
     responses: never;
     parameters: never;
@@ -1924,10 +2631,156 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    list_exports: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportList"];
+                };
+            };
+        };
+    };
+    start_export: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExportBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Exported"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_export: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Exported"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    delete_export: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_export_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                id: number;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     extent: {
         parameters: {
             query: {
-                /** @description signal ids, separated by commas */
+                /** @description signal ids and ranges of them, such as 1,2,10-19 */
                 sid: string;
             };
             header?: never;
@@ -1962,7 +2815,7 @@ export interface operations {
                 /** @description kinds, by commas */
                 kind?: string;
                 subject?: string;
-                /** @description first stamp, µs */
+                /** @description first stamp, µs; default: an hour before */
                 from?: number | null;
                 /** @description stamp after the last, µs; default: now */
                 to?: number | null;
@@ -1997,11 +2850,11 @@ export interface operations {
     grid: {
         parameters: {
             query: {
-                /** @description signal ids, separated by commas */
+                /** @description signal ids and ranges of them, such as 1,2,10-19 */
                 sid: string;
                 /** @description a number and ms, s, m, h, d or w */
                 step?: string;
-                /** @description first stamp, µs */
+                /** @description first stamp, µs; default: an hour before */
                 from?: number | null;
                 /** @description stamp after the last, µs; default: now */
                 to?: number | null;
@@ -2037,11 +2890,300 @@ export interface operations {
             };
         };
     };
+    list_imports: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportList"];
+                };
+            };
+        };
+    };
+    upload_import: {
+        parameters: {
+            query: {
+                /** @description name of the file */
+                name: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Imported"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    get_import: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Imported"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    delete_import: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    cancel_import: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Imported"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    check_import: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FormBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Imported"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    pause_import: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Imported"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    resume_import: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Imported"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    start_import: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StartBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Imported"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     last: {
         parameters: {
             query: {
-                /** @description signal ids, separated by commas */
+                /** @description signal ids and ranges of them, such as 1,2,10-19 */
                 sid: string;
+                /** @description answer as it was when this `seq` was the newest */
+                as_of?: number | null;
+                format?: components["schemas"]["Format"];
             };
             header?: never;
             path?: never;
@@ -2072,7 +3214,7 @@ export interface operations {
     events: {
         parameters: {
             query?: {
-                /** @description signal ids, separated by commas */
+                /** @description signal ids and ranges of them, such as 1,2,10-19 */
                 sid?: string;
                 /** @description as Last-Event-ID */
                 after?: number;
@@ -2108,7 +3250,7 @@ export interface operations {
     list_notes: {
         parameters: {
             query: {
-                /** @description signal ids, separated by commas */
+                /** @description signal ids and ranges of them, such as 1,2,10-19 */
                 sid: string;
                 /** @description µs */
                 from?: number;
@@ -2446,14 +3588,18 @@ export interface operations {
     raw: {
         parameters: {
             query: {
-                /** @description signal ids, separated by commas */
+                /** @description signal ids and ranges of them, such as 1,2,10-19 */
                 sid: string;
-                /** @description first stamp, µs */
+                /** @description first stamp, µs; default: an hour before */
                 from?: number | null;
                 /** @description stamp after the last, µs; default: now */
                 to?: number | null;
                 format?: components["schemas"]["Format"];
                 limit?: number;
+                /** @description answer as it was when this `seq` was the newest */
+                as_of?: number | null;
+                /** @description all rows that ever held, by seq */
+                revisions?: boolean;
             };
             header?: never;
             path?: never;
@@ -2577,7 +3723,7 @@ export interface operations {
                 prefix?: string;
                 /** @description Only signals of this source */
                 source?: string;
-                format?: components["schemas"]["Form"];
+                format?: components["schemas"]["lineshaft__rooms__plant__routes__Form"];
             };
             header?: never;
             path?: never;
@@ -2863,9 +4009,9 @@ export interface operations {
     statistics: {
         parameters: {
             query: {
-                /** @description signal ids, separated by commas */
+                /** @description signal ids and ranges of them, such as 1,2,10-19 */
                 sid: string;
-                /** @description first stamp, µs */
+                /** @description first stamp, µs; default: an hour before */
                 from?: number | null;
                 /** @description stamp after the last, µs; default: now */
                 to?: number | null;
@@ -2924,14 +4070,16 @@ export interface operations {
     trend: {
         parameters: {
             query: {
-                /** @description signal ids, separated by commas */
+                /** @description signal ids and ranges of them, such as 1,2,10-19 */
                 sid: string;
-                /** @description first stamp, µs */
+                /** @description first stamp, µs; default: an hour before */
                 from?: number | null;
                 /** @description stamp after the last, µs; default: now */
                 to?: number | null;
                 /** @description width in pixels */
                 px?: number;
+                /** @description answer as it was when this `seq` was the newest */
+                as_of?: number | null;
             };
             header?: never;
             path?: never;
