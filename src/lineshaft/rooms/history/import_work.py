@@ -185,7 +185,10 @@ def _head(cells: Cells, targets: Sequence[Target]) -> list[dict[str, Any]]:
 
 def drafts(targets: Sequence[Mapping[str, Any]], name: str) -> list[Signal]:
     """Return the signals that an import brings and that there are not yet, one a path."""
-    new = {t["path"]: t for t in reversed(targets) if not t["sid"] and t["samples"]}
+    new: dict[str, Mapping[str, Any]] = {}
+    for target in targets:
+        if not target["sid"] and target["samples"]:
+            new.setdefault(target["path"], target)
     return [
         Signal(0, t["path"], t["path"].rpartition("/")[2], Kind(t["kind"]), t["unit"],
                source="import", description=f"imported from {name}"[:300])
