@@ -162,7 +162,8 @@ def guess_dialect(sample: bytes) -> Dialect:
     try:
         text = sample[: sample.rfind(b"\n") + 1 or None].decode()
     except UnicodeDecodeError:
-        encoding = "gb18030" if _decodes(sample, "gb18030") else "latin-1"
+        # Judged by the older and stricter GB 2312: nearly all of Latin-1 is something in GB 18030.
+        encoding = "gb18030" if _decodes(sample, "gb2312") else "latin-1"
         text = sample.decode(encoding, "replace")
     lines = text.splitlines()[:_LINES]
     skip = 1 if lines and re.fullmatch(r"sep=.", lines[0]) else 0

@@ -114,7 +114,7 @@ def _scaled(numbers: pa.Array, nanoseconds: int) -> tuple[Column, Column]:
 def _from_texts(texts: pa.Array, format: str) -> tuple[Column, Column, Column]:
     """Return (µs, flag, whether the text named its zone)."""
     if format in _EPOCH:
-        whole = pc.match_substring_regex(texts, r"^-?\d{1,18}$")
+        whole = pc.match_substring_regex(texts, r"^-?[0-8]?\d{1,18}$")
         broken = pc.match_substring_regex(texts, r"^-?\d{1,18}[.,]\d{0,9}$")
         exact, flag = _scaled(_cast_where(whole, texts, pa.int64()), _EPOCH[format])
         dotted = pc.replace_substring(texts, ",", ".")
