@@ -51,6 +51,13 @@ export const prefs = {
   set lang(value: "en" | "zh") {
     write("lang", value);
   },
+  /** Who signed in here last with a name. */
+  get name(): string {
+    return read("name") ?? "";
+  },
+  set name(value: string) {
+    write("name", value);
+  },
   /** "local" or an IANA name. */
   get zoneChoice(): string {
     return state.zone;

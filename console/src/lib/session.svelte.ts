@@ -4,6 +4,7 @@ import { api, ApiError, onUnauthorised } from "./api/client";
 import type { Panel, Session, System } from "./api/types";
 import { catalogue } from "./catalogue.svelte";
 import { live, syncClock } from "./live.svelte";
+import { prefs } from "./prefs.svelte";
 
 type State = "asking" | "out" | "in" | "lost";
 
@@ -29,8 +30,18 @@ export const session = {
   },
   /** Whether this session may do a thing, as "kind.action"; the server refuses what it may not. */
   may(right: string): boolean {
-    const rights = (state.session as { rights?: string[] } | null)?.rights;
+    const rights = state.session?.rights;
     return rights === undefined || rights.includes(right);
+  },
+  /** Whether people have names here, so that there are pages about them. */
+  get named(): boolean {
+    return state.session?.rights !== undefined;
+  },
+  get role(): string {
+    return state.session?.role ?? "";
+  },
+  get rights(): readonly string[] {
+    return state.session?.rights ?? [];
   },
   get system(): System | null {
     return state.system;
@@ -62,8 +73,9 @@ export const session = {
     catalogue.follow();
     live.start();
   },
-  async signIn(code: string): Promise<void> {
-    await api.signIn(code);
+  async signIn(who: { code: string } | { name: string; password: string }): Promise<void> {
+    await api.signIn(who);
+    if ("name" in who) prefs.name = who.name;
     await this.begin();
   },
   async signOut(): Promise<void> {

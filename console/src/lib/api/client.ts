@@ -26,7 +26,7 @@ export function onUnauthorised(act: () => void): void {
   unauthorised = act;
 }
 
-async function call<T>(
+export async function call<T>(
   method: string,
   path: string,
   body?: unknown,
@@ -59,7 +59,7 @@ async function call<T>(
   );
 }
 
-function query(params: Record<string, string | number | readonly number[] | undefined>): string {
+export function query(params: Record<string, string | number | readonly number[] | undefined>): string {
   const parts = Object.entries(params)
     .filter(([, value]) => value !== undefined)
     .map(([key, value]) => `${key}=${Array.isArray(value) ? value.join(",") : encodeURIComponent(String(value))}`);
@@ -79,7 +79,7 @@ function rows<T>(columns: Record<keyof T, never[]>): T[] {
 
 export const api = {
   session: () => call<Session>("GET", "/session"),
-  signIn: (code: string) => call<void>("POST", "/session", { code }),
+  signIn: (who: { code: string } | { name: string; password: string }) => call<void>("POST", "/session", who),
   signOut: () => call<void>("DELETE", "/session"),
   system: () => call<System>("GET", "/system"),
   signals: () =>

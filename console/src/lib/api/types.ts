@@ -13,7 +13,8 @@ export type Task = "idle" | "starting" | "running" | "stopped";
 export type Link = "disconnected" | "connecting" | "connected" | "refused";
 export type Mode = "SignAndEncrypt" | "Sign" | "None";
 
-export type Session = Schemas["Who"];
+/** `role` and `rights` ("kind.action") come with named people. */
+export type Session = Schemas["Who"] & { role?: string; rights?: string[] };
 export type Process = Narrow<Schemas["ProcessState"], { state: "running" | "starting" | "restarting" | "failed" | "stopped" }>;
 export type System = Narrow<Schemas["SystemView"], { processes: Process[] }>;
 export type Signal = Narrow<Schemas["SignalView"], { kind: Kind }>;
