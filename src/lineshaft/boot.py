@@ -5,9 +5,7 @@ instance on the same folder is turned away; `reset` deletes the folder's content
 and only where the folder is one of ours.
 """
 
-import fcntl
 import json
-import os
 import secrets
 import shutil
 import socket
@@ -19,6 +17,7 @@ from pathlib import Path
 
 from lineshaft.bus.server import free_port, prepare_server
 from lineshaft.core.errors import Broken, Refused
+from lineshaft.instance import MARK, MARK_TEXT, RESTORING, only_instance
 from lineshaft.plan import Plan
 from lineshaft.private import write_private
 from lineshaft.processes import TABLE, python_command
@@ -27,7 +26,6 @@ from lineshaft.settings import Settings
 
 __all__ = ["Boot", "boot"]
 
-_MARK = "lineshaft.folder"
 _LEAST_FREE = 200_000_000
 
 
@@ -49,7 +47,7 @@ def boot(
     """
     folder = settings.folder
     _make_folder(folder)
-    with _only_instance(folder):
+    with only_instance(folder):
         if reset:
             say(f"deleting everything in {folder}")
             _empty(folder)
@@ -78,14 +76,20 @@ def boot(
 
 def _make_folder(folder: Path) -> None:
     try:
-        strange = folder.exists() and any(folder.iterdir()) and not (folder / _MARK).exists()
+        if (folder / RESTORING).exists():
+            raise Refused(
+                f"a restore into {folder} was not completed",
+                hint="Run `lineshaft restore` into it again",
+                code="folder.restoring",
+            )
+        strange = folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists()
         if strange:
             raise Refused(
                 f"{folder} holds files that are not ours",
                 hint="Choose another data folder (platform.data), or empty it",
                 code="folder.strange",
             )
-        write_private(folder / _MARK, "A data folder of Lineshaft. Deleting it starts over.\n")
+        write_private(folder / MARK, MARK_TEXT)
         folder.chmod(0o700)
     except OSError as error:
         raise Refused(
@@ -97,30 +101,10 @@ def _make_folder(folder: Path) -> None:
 
 def _empty(folder: Path) -> None:
     run = folder / "run"
-    kept = {folder / _MARK, run, run / "lock"}  # the folder stays ours, and stays held
+    kept = {folder / MARK, run, run / "lock"}  # the folder stays ours, and stays held
     for path in [*run.iterdir(), *folder.iterdir()]:
         if path not in kept:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-
-
-@contextmanager
-def _only_instance(folder: Path) -> Iterator[None]:
-    path = folder / "run" / "lock"
-    path.parent.mkdir(exist_ok=True, mode=0o700)
-    with path.open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise Refused(
-                f"another instance (process {lock.read().strip() or 'unknown'}) runs on {folder}",
-                hint="Stop it first, or choose another data folder (platform.data)",
-                code="folder.taken",
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
 
 
 def _check_port(host: str, port: int) -> None:

@@ -17,6 +17,7 @@ import typer
 
 from lineshaft import __version__
 from lineshaft.clock import monotonic_s, now_us
+from lineshaft.commands.backup import backup, restore
 from lineshaft.commands.calls import (
     AsJson,
     ConfigFile,
@@ -37,6 +38,8 @@ __all__ = ["main"]
 T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Lineshaft, one line shaft.")
+app.command()(backup)
+app.command()(restore)
 app.command()(sql)
 
 

@@ -13,7 +13,6 @@ killed, the kernel ends its children, so a new start finds the ground clear.
 """
 
 import asyncio
-import ctypes
 import json
 import shutil
 import signal
@@ -24,13 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lineshaft.children import die_with_parent
 from lineshaft.clock import monotonic_s, now_us
 from lineshaft.core.errors import Refused
 from lineshaft.private import write_private
 
 __all__ = ["TABLE", "Process", "Supervisor"]
 
-_PR_SET_PDEATHSIG: Final = 1
 _STOP_S: Final = 8.0
 _CALM_S: Final = 60.0
 _PAUSES_S: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -38,7 +37,6 @@ _LOG_BYTES: Final = 10_000_000
 _LOOK_S: Final = 1.0
 _ROOM: Final = 50_000_000
 _FULL: Final = b"no space left on device"
-_LIBC: Final = ctypes.CDLL(None)  # loaded before any fork
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,7 @@ class _Child:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for the supervisor alone
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         self._show("running", self._process.pid)
         return await self._process.wait()
@@ -201,9 +199,3 @@ class Supervisor:
 def python_command(name: str, folder: Path) -> list[str]:
     """Return the command that runs one of our own processes."""
     return [sys.executable, "-m", "lineshaft.app", name, str(folder)]
-
-
-def _die_with_parent() -> None:
-    """Have the kernel end this process when its supervisor dies (prctl(2), Linux)."""
-    if sys.platform == "linux":
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from lineshaft.bus.server import FACT_BYTES, BusAccess
-from lineshaft.bus.streams import Streams
+from lineshaft.bus.streams import Message, Streams
 from lineshaft.core.errors import Broken, LineshaftError, Refused
 from lineshaft.core.facts import Fact
 from lineshaft.core.samples import SampleBlock
@@ -100,6 +100,11 @@ class Bus:
     async def quarantine(self, origin: str, data: bytes, headers: Mapping[str, str]) -> None:
         """Put a message that nobody can read aside, byte for byte."""
         await self._store(f"ls.{self.site}.quarantine", data, {**headers, "Nats-Msg-Id": origin})
+
+    async def store_again(self, message: Message) -> int:
+        """Put a message that an earlier stream held on disk, under its own id; return its number
+        in the present stream."""
+        return await self._store(message.subject, message.data, dict(message.headers))
 
     async def _store(self, subject: str, body: bytes, headers: dict[str, str]) -> int:
         most = self._client.max_payload

@@ -1,0 +1,197 @@
+"""The cut: one moment of the database, and a hold on every file that it names.
+
+Rules: the database is copied by SQLite's own backup, so the copy is one moment of it whoever
+writes; the files that this very copy names are then linked into `run/hold-…` of the data folder. A
+link costs no space and outlives whatever compaction or retention does to the name, so copying may
+take its time. A file that went between copy and link: the cut is taken again.
+"""
+
+import fcntl
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import Engine, create_engine
+
+from lineshaft.core.errors import Broken, Refused
+from lineshaft.records.migrate import HEAD, migrate
+from lineshaft.rooms.history.files import rollup_path
+from lineshaft.rooms.history.model import FileEntry, StreamRow
+from lineshaft.rooms.history.store import Catalogue
+
+__all__ = [
+    "Cut", "check_file", "copy_database", "hold_files", "holding", "read_cut", "row_counts",
+    "sweep_holds",
+]  # fmt: skip
+
+_LOCK: Final = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What one copy of the database says: its version, rows a table, streams and their files."""
+
+    records: str
+    tables: dict[str, int]
+    streams: tuple[StreamRow, ...]
+    files: tuple[FileEntry, ...]
+
+    def stream(self, name: str) -> StreamRow | None:
+        """Return what it knows of a stream."""
+        return next((row for row in self.streams if row.name == name), None)
+
+
+def copy_database(source: Path, copy: Path) -> None:
+    """Copy one moment of a SQLite database into a new file, synced, and check it."""
+    copy.unlink(missing_ok=True)
+    try:
+        with closing(_open(source)) as live, closing(sqlite3.connect(copy)) as made:
+            live.backup(made)
+            made.execute("PRAGMA journal_mode=DELETE")
+            check = made.execute("PRAGMA integrity_check(5)").fetchall()
+    except sqlite3.Error as error:
+        raise Broken(f"the database {source} cannot be copied: {error}", code="backup.database",
+                     hint="`lineshaft doctor` says more") from error  # fmt: skip
+    if check != [("ok",)]:
+        raise Broken(f"the database {source} is damaged: {check[0][0]}", code="backup.database",
+                     hint="Restore the last good backup", retryable=False)  # fmt: skip
+    copy.chmod(0o600)
+    with copy.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def read_cut(copy: Path) -> Cut:
+    """Read a database that nobody writes; one of an earlier version is understood as well.
+
+    Raises Refused where it is of a later version than this program.
+    """
+    with closing(_open(copy, immutable=True)) as connection:
+        [(version,)] = connection.execute("SELECT version_num FROM alembic_version")
+        names = [name for (name,) in connection.execute("SELECT name FROM streams ORDER BY name")]
+        tables = row_counts(connection)
+    if version == HEAD:
+        return _catalogued(copy, version, tables, names)
+    if version > HEAD:
+        raise Refused(f"the database is of version {version}, this program knows {HEAD}",
+                      hint="Use the version that wrote it, or a later one",
+                      code="records.later")  # fmt: skip
+    with tempfile.TemporaryDirectory() as scratch:
+        present = Path(scratch) / "records.sqlite"
+        shutil.copyfile(copy, present)
+        migrate(present)
+        return _catalogued(present, version, tables, names)
+
+
+def _catalogued(copy: Path, version: str, tables: dict[str, int], names: list[str]) -> Cut:
+    rows: list[StreamRow] = []
+    files: list[FileEntry] = []
+    engine = _engine(copy)
+    for name in names:
+        row, named = Catalogue(engine, name).files()
+        rows += [row] if row else []
+        files += named
+    engine.dispose()
+    return Cut(version, tables, tuple(rows), tuple(files))
+
+
+def row_counts(connection: sqlite3.Connection) -> dict[str, int]:
+    """Return how many rows each table has."""
+    wanted = "SELECT name FROM sqlite_master WHERE type='table' AND name NOT LIKE 'sqlite_%'"
+    names = sorted(name for (name,) in connection.execute(wanted))
+    quoted = {name: name.replace('"', '""') for name in names}
+    return {
+        name: connection.execute(f'SELECT count(*) FROM "{quoted[name]}"').fetchone()[0]
+        for name in names
+    }
+
+
+@contextmanager
+def holding(data: Path) -> Iterator[Path]:
+    """Make a folder for links inside the data folder; it is gone afterwards."""
+    sweep_holds(data)
+    folder = data / "run" / f"hold-{os.getpid()}"
+    folder.mkdir(parents=True, mode=0o700)
+    with (folder / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep_holds(data: Path) -> None:
+    """Delete the links that a killed backup left."""
+    for folder in (data / "run").glob("hold-*"):
+        try:
+            with (folder / _LOCK).open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            continue  # its backup is at work
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def hold_files(history: Path, hold: Path, files: tuple[FileEntry, ...]) -> bool:
+    """Link every file and its roll-ups into `hold`; return False where one has gone meanwhile."""
+    wanted = {entry.path for entry in files if entry.kind != "damaged"}
+    wanted |= {rollup_path(e.path) for e in files if e.rollup_size and e.kind != "damaged"}
+    spare = {entry.path for entry in files if entry.kind == "damaged"}
+    for path in sorted(wanted | spare):
+        place = hold / path
+        if place.exists():
+            continue  # from the cut before
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            _link(history / path, place)
+        except FileNotFoundError:
+            if path in wanted:
+                return False
+    return True
+
+
+def _link(source: Path, place: Path) -> None:
+    try:
+        os.link(source, place)
+    except FileNotFoundError:
+        raise
+    except OSError:  # a file system without links
+        half = place.with_name(f".{place.name}.half")
+        with suppress(FileNotFoundError):
+            half.unlink()
+        shutil.copyfile(source, half)
+        half.rename(place)
+
+
+def check_file(folder: Path, entry: FileEntry) -> str:
+    """Return what is wrong with a file that the catalogue names, or ''."""
+    path = folder / entry.path
+    try:
+        size, rows = path.stat().st_size, pq.read_metadata(path).num_rows
+        beside = folder / rollup_path(entry.path)
+        rollups = beside.stat().st_size if entry.rollup_size else 0
+    except FileNotFoundError:
+        return "it is missing"
+    except (OSError, pa.ArrowException) as error:
+        return f"it cannot be read: {str(error).splitlines()[0][:200]}"
+    if (size, rows, rollups) == (entry.size, entry.rows, entry.rollup_size):
+        return ""
+    return "its size or count of rows is another"
+
+
+def _open(file: Path, *, immutable: bool = False) -> sqlite3.Connection:
+    mode = "immutable=1" if immutable else "mode=ro"
+    return sqlite3.connect(f"file:{quote(str(file))}?{mode}", uri=True, timeout=30)
+
+
+def _engine(file: Path) -> Engine:
+    return create_engine("sqlite://", creator=lambda: _open(file, immutable=True))

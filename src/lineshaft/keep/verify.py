@@ -1,0 +1,88 @@
+"""Is a backup whole? Every byte of it is read; nothing is written."""
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lineshaft.keep.backup import Progress
+from lineshaft.keep.cut import Cut, read_cut
+from lineshaft.keep.figures import figures_from, total_rows
+from lineshaft.keep.manifest import Manifest, refuse
+from lineshaft.keep.messages import read_messages
+from lineshaft.keep.vessel import Reader, copy_hashed, hash_file, open_backup
+from lineshaft.rooms.history.files import rollup_path
+
+__all__ = ["verified", "verify_backup"]
+
+
+def verify_backup(path: Path, progress: Progress) -> Manifest:
+    """Return the manifest of a backup that is whole; raise Refused that says what is wrong."""
+    with verified(path, progress) as (_, manifest):
+        return manifest
+
+
+@contextmanager
+def verified(path: Path, progress: Progress) -> Iterator[tuple[Reader, Manifest]]:
+    """Open a backup once all of it was found to be as its manifest says."""
+    with open_backup(path) as (reader, manifest):
+        _check_hashes(reader, manifest, progress)
+        with tempfile.TemporaryDirectory() as scratch:
+            copy = Path(scratch) / "records.sqlite"
+            with reader.open("records.sqlite") as file:
+                copy_hashed(file, copy, lambda _: None)
+            try:
+                cut = read_cut(copy)
+            except (sqlite3.Error, ValueError) as error:
+                raise refuse(f"its database cannot be read: {error}") from None
+        _check_names(manifest, cut)
+        _check_counts(reader, manifest, cut)
+        yield reader, manifest
+
+
+def _check_hashes(reader: Reader, manifest: Manifest, progress: Progress) -> None:
+    total, done = sum(entry.size for entry in manifest.files), 0
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        progress("checking", done, total)
+
+    for entry in manifest.files:
+        before = done
+        with reader.open(entry.name) as file:
+            digest = hash_file(file, tell)
+        if done - before != entry.size:
+            raise refuse(f"{entry.name} has {done - before} bytes instead of {entry.size}")
+        if digest != entry.sha256:
+            raise refuse(f"{entry.name} was changed: its hash is another")
+
+
+def _check_names(manifest: Manifest, cut: Cut) -> None:
+    """The files are those that the database names: none lacks, none is too many."""
+    held = {entry.name for entry in manifest.files if entry.role in {"samples", "rollups"}}
+    named = {f"history/{file.path}" for file in cut.files}
+    named |= {f"history/{rollup_path(file.path)}" for file in cut.files if file.rollup_size}
+    spare = {f"history/{path}" for path in manifest.damaged}
+    spare |= {f"history/{rollup_path(path)}" for path in manifest.damaged}
+    if lacking := named - held - spare:
+        raise refuse(f"its database names {sorted(lacking)[0]}, which is not in it")
+    if strange := held - named:
+        raise refuse(f"it holds {sorted(strange)[0]}, which its database does not name")
+
+
+def _check_counts(reader: Reader, manifest: Manifest, cut: Cut) -> None:
+    if dict(manifest.tables) != cut.tables:
+        raise refuse("its tables have other counts of rows")
+    with reader.open("signals.json") as file:
+        try:
+            found = figures_from(file.read())
+        except (ValueError, TypeError):
+            raise refuse("its figures cannot be read") from None
+    if total_rows(found) != manifest.rows or len(found["sid"]) != manifest.signals:
+        raise refuse("its figures do not add up to its rows")
+    for stream in manifest.streams:
+        with reader.open(stream.name) as file:
+            if sum(1 for _ in read_messages(file)) != stream.messages:
+                raise refuse(f"{stream.name} holds another count of messages")
