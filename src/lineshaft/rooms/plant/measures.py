@@ -34,7 +34,7 @@ def measure(unit: str) -> Measure | None:
         return None
     dimension = {str(name).strip("[]"): float(e) for name, e in meant.dimensionality.items()}
     factor = float(f"{(far - zero) / 1e6:.15g}")
-    return Measure(tuple(sorted(dimension.items())), factor, float(f"{zero:.12g}"))
+    return Measure(tuple(sorted(dimension.items())), factor, float(f"{zero:.15g}"))
 
 
 def _with_money(unit: str) -> Measure | None:
