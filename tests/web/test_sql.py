@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pyarrow as pa
 import pytest
@@ -208,3 +209,20 @@ def test_the_command_prints_a_table_json_and_csv_and_says_what_is_wrong(house: H
     assert done.returncode == 2 and "Ask with SELECT" in done.stderr
     done = lineshaft("sql", "SELECT * FROM range(5)", "--limit", "2", *where)
     assert "first 2 rows" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["SELECT '\ud800'", "SELECT '\0'", "\0", "SELECT " + "(" * 5000 + "1" + ")" * 5000,
+     "SELECT " + "+".join(["1"] * 20_000), "SELECT 1 " * 9000, "WITH RECURSIVE r AS (SELECT 1 AS "
+     "a UNION ALL SELECT a + 1 FROM r) SELECT max(a) FROM (FROM r LIMIT 100)"],
+)  # fmt: skip
+def test_odd_queries_are_answered_in_form_and_leave_the_door_open(house: House, query: str) -> None:
+    answer = httpx.post(
+        f"{house.url}/api/v1/sql", content=json.dumps({"query": query}).encode(), timeout=60,
+        headers={"Authorization": f"Bearer {house.key}", "Content-Type": "application/json"},
+    )  # fmt: skip
+    assert answer.status_code < 500, answer.text
+    if answer.status_code >= 400:
+        assert set(answer.json()) == {"code", "message", "hint"}, answer.text
+    assert rows(house, "SELECT 7") == [(7,)]

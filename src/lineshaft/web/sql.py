@@ -24,6 +24,7 @@ import pyarrow as pa
 from lineshaft.clock import monotonic_s
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.rooms.history.engine.rows import STORED, Rows, full_seq
+from lineshaft.rooms.history.files import rollup_path
 from lineshaft.rooms.history.model import FileEntry
 from lineshaft.rooms.history.store import Catalogue, FactStore
 from lineshaft.rooms.history.tail import Tail
@@ -40,7 +41,6 @@ _IDLE_S: Final = 60.0
 _FACTS: Final = 100_000
 _MAX_BYTES: Final = 64 * 1024 * 1024
 _TRIES: Final = 3
-_FOREVER: Final = 1 << 62
 _HEAD: Final = struct.Struct("<QQ")
 _STAMP: Final = pa.timestamp("us", "UTC")
 _SIGNALS: Final = pa.schema([
@@ -116,15 +116,12 @@ class Snapshots:
         row, entries = self._catalogue.files()
         stored = 0 if row is None else full_seq(row.last.epoch, row.last.position)
         if {"samples", "signals"} & mentioned:
-            signals = self._signals()
-            tables["signals"] = _table(signals, _SIGNALS)
+            tables["signals"] = _table(self._signals(), _SIGNALS)
         if "samples" in mentioned:
             files = [self._file(entry) for entry in entries if entry.kind != "damaged"]
-            self._distinct = {f.path: f.is_disjoint for f in files if f.path in self._distinct}
-            sids = sorted(int(signal["sid"]) for signal in signals)
-            parts = [rows for block in blocks if block.seq > stored
-                     for rows in block.rows(sids, 0, _FOREVER)]  # fmt: skip
-            fresh = Rows.concat(parts)
+            known = self._distinct
+            self._distinct = {f.path: known[f.path] for f in files if f.path in known}
+            fresh = Rows.concat([block.whole() for block in blocks if block.seq > stored])
             tables["own.tail"] = fresh.table() if len(fresh) else STORED.empty_table()
             extents = _extents(fresh)
         if "facts" in mentioned:
@@ -141,9 +138,10 @@ class Snapshots:
         is_disjoint = entry.kind == "sequence"
         if is_disjoint and entry.rollup_size:
             # A compacted file keeps all revisions of a row; its roll-ups count each row once.
-            if path not in self._distinct:
-                self._distinct[path] = _counted(Path(path)) == entry.rows
-            is_disjoint = self._distinct[path]
+            known = self._distinct
+            if path not in known:
+                known[path] = _counted(self.folder / rollup_path(entry.path)) == entry.rows
+            is_disjoint = known[path]
         return SnapshotFile(path, entry.day, entry.sid_min, entry.sid_max, entry.ts_min,
                             entry.ts_max, is_disjoint)  # fmt: skip
 
@@ -304,8 +302,9 @@ class _Child:
 def _counted(path: Path) -> int | None:
     """Return how many rows a file's roll-ups count, None where they cannot be read."""
     try:
-        with pa.memory_map(os.fspath(path.with_suffix(".rollup"))) as file:
-            batch = pa.ipc.open_file(file).get_batch(-1)
+        with pa.memory_map(os.fspath(path)) as file:
+            reader = pa.ipc.open_file(file)
+            batch = reader.get_batch(reader.num_record_batches - 1)  # the longest buckets: few
             return int(np.sum(batch.column("rows").to_numpy(), dtype=np.int64))
     except (OSError, pa.ArrowException, KeyError):
         return None

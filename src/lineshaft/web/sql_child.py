@@ -84,15 +84,12 @@ def answer(request: Mapping[str, Any], content: bytes) -> tuple[dict[str, Any], 
     Raises Refused for what the query is to blame for, Broken `history.gone` where a file of the
     snapshot is not there any more.
     """
-    files = [SnapshotFile(*file) for file in request["files"]]
     with duckdb.connect(config={"threads": 1, "memory_limit": _MEMORY}) as engine:
         _check(engine, request["query"])
-        _furnish(engine, files, [SnapshotFile(*one) for one in request["tail"]],
-                 _tables(content, request["tables"]))  # fmt: skip
-        _close(engine, [file.path for file in files])
         timer = threading.Timer(request["seconds"], engine.interrupt)
         timer.start()
         try:
+            _furnish(engine, request, content)
             table, is_whole = _fetch(engine, request["query"], request["rows"], request["bytes"])
         except duckdb.InterruptException:
             raise Refused(f"the query took more than {request['seconds']:.0f} s",
@@ -136,11 +133,11 @@ def _tables(content: bytes, lengths: Mapping[str, int]) -> dict[str, pa.Table]:
     return found
 
 
-def _furnish(
-    engine: duckdb.DuckDBPyConnection, files: Sequence[SnapshotFile],
-    tail: Sequence[SnapshotFile], tables: Mapping[str, pa.Table],
-) -> None:  # fmt: skip
-    """Make the tables; `own` holds what queries cannot name."""
+def _furnish(engine: duckdb.DuckDBPyConnection, request: Mapping[str, Any], content: bytes) -> None:
+    """Make the tables, then close the engine to all else; `own` holds what queries cannot name."""
+    files = [SnapshotFile(*file) for file in request["files"]]
+    tail = [SnapshotFile(*one) for one in request["tail"]]
+    tables = _tables(content, request["tables"])
     engine.execute("SET TimeZone='UTC'; SET python_enable_replacements=false; CREATE SCHEMA own")
     for name, table in tables.items():
         engine.register("arrived", table)
@@ -148,6 +145,7 @@ def _furnish(
         engine.unregister("arrived")
     if "own.tail" in tables:
         engine.execute(f"CREATE VIEW samples AS {samples_sql(files, tail, 'own.tail', 'signals')}")
+    _close(engine, [file.path for file in files])
 
 
 def _close(engine: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> None:

@@ -42,6 +42,10 @@ class TailBlock:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def whole(self) -> Rows:
+        """Return all rows, as views."""
+        return self._rows
+
     def rows(self, sids: Sequence[int], start: int, end: int) -> list[Rows]:
         """Return the rows of these signals (ascending) in [start, end), a part a signal that has
         any."""
