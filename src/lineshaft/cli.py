@@ -29,6 +29,7 @@ from lineshaft.commands.calls import (
     find_signals,
     read_settings,
 )  # fmt: skip
+from lineshaft.commands.exchange import export_samples, import_samples
 from lineshaft.commands.sql import sql
 from lineshaft.core.errors import Broken, LineshaftError, Refused
 from lineshaft.settings import Settings
@@ -41,6 +42,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Lineshaft, o
 app.command()(backup)
 app.command()(restore)
 app.command()(sql)
+app.command("import")(import_samples)
+app.command("export")(export_samples)
 
 
 @app.command()

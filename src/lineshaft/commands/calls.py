@@ -8,8 +8,10 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import typer
 
@@ -18,7 +20,7 @@ from lineshaft.settings import Effective, Settings, load
 
 __all__ = [
     "AsJson", "ConfigFile", "DataFolder", "Port", "call", "duration_us", "fetch", "find_signals",
-    "read_settings",
+    "opened", "read_settings",
 ]  # fmt: skip
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="settings file")]
@@ -66,6 +68,18 @@ def call(settings: Settings, path: str, body: Any = None, **query: Any) -> Any:
 
 def fetch(settings: Settings, path: str, body: Any = None, **query: Any) -> bytes:
     """Return the bytes that an operation answers; see `call`."""
+    data = None if body is None else json.dumps(body).encode()
+    with opened(settings, path, data, {"Content-Type": "application/json"}, **query) as response:
+        content: bytes = response.read()
+        return content
+
+
+@contextmanager
+def opened(
+    settings: Settings, path: str, data: bytes | IO[bytes] | None = None,
+    headers: Mapping[str, str] | None = None, *, method: str | None = None, **query: Any,
+) -> Iterator[IO[bytes]]:  # fmt: skip
+    """Hand out an operation's answer as it comes in, to be read in pieces; see `call`."""
     key_file = settings.folder / "keys" / "platform.key"
     try:
         key = key_file.read_text().strip()
@@ -76,14 +90,12 @@ def fetch(settings: Settings, path: str, body: Any = None, **query: Any) -> byte
     address = f"http://{settings.http.host}:{settings.http.port}/api/v1/{path}"
     address += "?" + urllib.parse.urlencode(query) if query else ""
     request = urllib.request.Request(
-        address,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-    )
+        address, data=data, method=method,
+        headers={"Authorization": f"Bearer {key}", **(headers or {})},
+    )  # fmt: skip
     try:
         with urllib.request.urlopen(request, timeout=120) as response:
-            content: bytes = response.read()
-            return content
+            yield response
     except urllib.error.HTTPError as error:
         try:
             said = json.loads(error.read())
