@@ -6,7 +6,10 @@ import importlib
 from bench import ground
 from bench.figures import show
 
-NAMES = {"ingest": 300.0, "latency": 30.0, "start": 0.0}
+NAMES = {
+    "api": 10.0, "ingest": 300.0, "late": 60.0, "latency": 30.0, "query": 20.0, "size": 60.0,
+    "start": 0.0,
+}  # fmt: skip
 
 
 def main() -> int:
@@ -16,10 +19,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="length of a run")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--block", type=int, help="samples a block (ingest)")
+    parser.add_argument("--compact", action="store_true", help="compact meanwhile (ingest)")
     options = parser.parse_args()
     if options.json:
         ground.be_quiet()
     more = {"block": options.block} if options.block else {}
+    more |= {"compact": True} if options.compact else {}
     seconds = options.seconds or NAMES[options.name]
     module = importlib.import_module(f"bench.{options.name}")
     figures = module.run(seconds, options.runs, **more)

@@ -69,6 +69,11 @@ class Ground:
         self.address = f"http://127.0.0.1:{port}"
         self._key = folder / "keys" / "platform.key"
 
+    @property
+    def key(self) -> str:
+        """The data folder's key."""
+        return self._key.read_text().strip()
+
     def get(self, path: str) -> Any:
         """Return the JSON of a reading operation."""
         return self._call(path, None)
@@ -82,7 +87,7 @@ class Ground:
             f"{self.address}/api/v1/{path}",
             data=body,
             headers={
-                "Authorization": f"Bearer {self._key.read_text().strip()}",
+                "Authorization": f"Bearer {self.key}",
                 "Content-Type": "application/json",
             },
         )

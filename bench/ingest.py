@@ -25,8 +25,8 @@ _HOUR_US = 3_600_000_000
 _WEEK_US = 7 * 86_400_000_000
 
 
-def run(seconds: float, runs: int, block: int = 10_000) -> list[Figure]:
-    """Measure and return `samples_per_s`."""
+def run(seconds: float, runs: int, block: int = 10_000, *, compact: bool = False) -> list[Figure]:
+    """Measure and return `samples_per_s`; with `compact` while files are merged and rolled up."""
     check_disk(14 + seconds * 0.03)
     rates, limits, trends = [], [], []
     for number in range(runs):
@@ -34,7 +34,7 @@ def run(seconds: float, runs: int, block: int = 10_000) -> list[Figure]:
         with clean_folder() as folder:
             limit = fsync_limit(folder, int(block * _BYTES)) * block
             limits.append(limit)
-            rate, trend_ms = _one(folder, seconds, block, seed)
+            rate, trend_ms = _one(folder, seconds, block, seed, compact=compact)
             rates.append(rate)
             trends.extend(trend_ms)
             say(f"run {number + 1}/{runs}: {rate:,.0f} samples/s, fsync limit {limit:,.0f}, "
@@ -42,12 +42,16 @@ def run(seconds: float, runs: int, block: int = 10_000) -> list[Figure]:
     p50, p99 = np.percentile(trends, (50, 99)) if trends else (0, 0)
     name = "ingest" if block == 10_000 else f"ingest --block {block}"
     must, aim = (2_000_000, 5_000_000) if block == 10_000 else (1_000_000, 2_500_000)
+    if compact:
+        name, must, aim = f"{name} --compact", 1_500_000, 3_000_000
     note = f"trend beside it p50 {p50:.0f} ms p99 {p99:.0f} ms; {seconds:.0f} s a run"
     return [judge(name, "samples_per_s", rates, "1/s", must, aim, limits=limits, note=note)]
 
 
-def _one(folder: Path, seconds: float, block: int, seed: int) -> tuple[float, list[float]]:
-    environ = {"BUS__MAX_GB": 60}
+def _one(
+    folder: Path, seconds: float, block: int, seed: int, *, compact: bool
+) -> tuple[float, list[float]]:
+    environ = {"BUS__MAX_GB": 60, "HISTORY__COMPACT_S": 5 if compact else 0}
     with run_platform(folder, ("bus", "history", "web"), **environ) as ground:
         ground.wait("system", lambda _: True)
         start = int(time.time() * 1e6) // 1_000_000 * 1_000_000 - _WEEK_US

@@ -131,6 +131,13 @@ async def test_a_wrong_password_is_refused_and_nowhere_to_be_seen(
 
     await house.ask("change", id=source, password="correct horse")
     await connected(house, source)
+    with pytest.raises(Refused, match="given for another server"):
+        await house.ask("change", id=source, endpoint="opc.tcp://127.0.0.1:9")
+    with pytest.raises(Refused, match="given for another server"):
+        await house.ask("change", id=source, user="somebody")
+    with pytest.raises(Refused):
+        await house.ask("change", id=source, password="never kept", nodes=["ns=9;s=none"])
+    assert file.read_text() == "correct horse" and house.state(source).link == "connected"
     await house.ask("remove", id=source)
     await until(lambda: source not in house.service._running)
     assert not file.exists()

@@ -123,26 +123,33 @@ class Desk:
         return {"id": source.id}
 
     async def change(self, body: Body) -> Body:
-        """Change what is given of a source: enabled, name, endpoint, user, password, nodes."""
+        """Change what is given of a source: enabled, name, endpoint, user, password, nodes.
+
+        Raises Refused where a new server or user comes without a password: the one kept was given
+        for another. Nothing is kept before the server has been looked round.
+        """
         before = await asyncio.to_thread(self._store.get, str(body.get("id", "")))
-        after = before
-        if body.get("enabled") is not None:
-            after = replace(after, enabled=bool(body["enabled"]))
-        if body.get("name"):
-            after = replace(after, name=str(body["name"])[:200])
-        if body.get("endpoint"):
-            after = replace(after, endpoint=check_endpoint(str(body["endpoint"])))
-        if body.get("user") is not None:
-            after = replace(after, user=str(body["user"])[:200])
-        if body.get("password") is not None:
-            await asyncio.to_thread(self._secrets.put, after.id, str(body["password"])[:500])
+        after, given = _changed(before, body), body.get("password")
+        moved = (after.endpoint, after.user) != (before.endpoint, before.user)
+        if given is None:
+            password = await asyncio.to_thread(self._secrets.get, before.id) or ""
+            if moved and password:
+                raise Refused("the password kept was given for another server or user",
+                              hint="Give the password again with the new address or user",
+                              code="source.password")  # fmt: skip
+        else:
+            password = str(given)[:500]
             after = replace(after, revision=after.revision + 1)
+        chosen: Sequence[Node] | None = None
         if "nodes" in body:
             nodes = parse_nodes(body["nodes"])
-            password = await asyncio.to_thread(self._secrets.get, after.id)
             survey = await self._survey(after.login(password), after.name)
             after = replace(after, all_nodes=nodes is None, revision=after.revision + 1)
-            await self._enlist(after, _chosen(survey.nodes, nodes))
+            chosen = _chosen(survey.nodes, nodes)
+        if given is not None:
+            await asyncio.to_thread(self._secrets.put, after.id, password)
+        if chosen is not None:
+            await self._enlist(after, chosen)
         await asyncio.to_thread(self._store.save, after)
         await self._tell("source.changed", after.id, asdict(after))
         self._changed()
@@ -194,6 +201,19 @@ class Desk:
 
     async def _tell(self, kind: str, subject: str, body: Body) -> None:
         await self._facts.tell(Fact(kind, now_us(), subject, body))
+
+
+def _changed(source: Source, body: Body) -> Source:
+    """Return the source with what is given of its plain fields."""
+    if body.get("enabled") is not None:
+        source = replace(source, enabled=bool(body["enabled"]))
+    if body.get("name"):
+        source = replace(source, name=str(body["name"])[:200])
+    if body.get("endpoint"):
+        source = replace(source, endpoint=check_endpoint(str(body["endpoint"])))
+    if body.get("user") is not None:
+        source = replace(source, user=str(body["user"])[:200])
+    return source
 
 
 def _named(certificate: Certificate) -> Body:

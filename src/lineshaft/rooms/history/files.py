@@ -133,9 +133,7 @@ class FileStore:
         """Write a file's roll-ups again, from its rows; return its entry as it is now."""
         rows = Rows.from_table(pq.read_table(self.folder / entry.path))
         fill = partial(_write_rollups, Part(entry.kind, entry.day, rows))
-        return replace(
-            entry, rollup_size=self._put(self.folder / rollup_path(entry.path), fill)
-        )
+        return replace(entry, rollup_size=self._put(self.folder / rollup_path(entry.path), fill))
 
     @staticmethod
     def kind_of(entry: FileEntry) -> str:

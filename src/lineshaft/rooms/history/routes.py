@@ -1,15 +1,18 @@
 """The doors of history: last values, raw ranges, trends, Facts."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from lineshaft.clock import now_us
 from lineshaft.core.errors import Refused
 from lineshaft.core.signals import Signal
+from lineshaft.rooms.history.engine.rows import Rows
 from lineshaft.rooms.history.formats import as_arrow, as_columns, as_csv, dump
 from lineshaft.rooms.history.reader import FOREVER
 from lineshaft.rooms.history.service import HistoryService
@@ -18,6 +21,8 @@ __all__ = ["router"]
 
 _MAX_SIGNALS = 10_000
 _MAX_JSON_ROWS = 1_000_000
+_HOUR_US = 3_600_000_000
+_READ = {"x-right": "history.read"}
 
 
 class Format(StrEnum):
@@ -94,65 +99,97 @@ class FactList(BaseModel):
     facts: list[FactBody]
 
 
-Sids = Annotated[str, Query(description="signal ids, separated by commas", max_length=100_000)]
-From = Annotated[int | None, Query(alias="from", ge=0, le=FOREVER, description="first stamp, µs")]
+Sids = Annotated[
+    str, Query(description="signal ids and ranges of them, such as 1,2,10-19", max_length=100_000)
+]
+From = Annotated[
+    int | None,
+    Query(alias="from", ge=0, le=FOREVER, description="first stamp, µs; default: an hour before"),
+]
+AsOf = Annotated[
+    int | None,
+    Query(ge=0, le=FOREVER, description="answer as it was when this `seq` was the newest"),
+]
 To = Annotated[
     int | None, Query(ge=0, le=FOREVER, description="stamp after the last, µs; default: now")
 ]
 
 
 def parse_sids(text: str) -> list[int]:
-    """Return the signal ids in a query, or raise Refused."""
+    """Return the signal ids in a query such as `1,2,10-19`, or raise Refused."""
     try:
-        sids = [int(part) for part in text.split(",") if part]
+        sids: list[int] = []
+        for part in filter(None, text.split(",")):
+            first, _, last = part.partition("-")
+            low = int(first)
+            high = int(last) if last else low
+            if len(sids) + high - low > _MAX_SIGNALS:
+                raise ValueError
+            sids += range(low, high + 1) if last else (low,)
     except ValueError:
         sids = []
-    if not 0 < len(sids) <= _MAX_SIGNALS or not all(0 < sid < 2**31 for sid in sids):
+    if not 0 < len(sids) <= _MAX_SIGNALS or not 0 < min(sids) <= max(sids) < 2**31:
         raise Refused(
             f"'{text[:80]}' is no list of signal ids",
-            hint=f"Write sid=1,2,3 with up to {_MAX_SIGNALS} ids",
+            hint=f"Write sid=1,2,10-19 with up to {_MAX_SIGNALS} ids",
             code="query.sid",
         )
     return list(dict.fromkeys(sids))
 
 
-def router(history: HistoryService, signals: Callable[[], Sequence[Signal]]) -> APIRouter:
-    """Return the operations of this room; `signals` gives what there is now."""
+def router(
+    history: HistoryService, signals: Callable[[Sequence[int]], Mapping[int, Signal]]
+) -> APIRouter:
+    """Return the operations of this room; `signals` gives those with these ids that there are."""
     api = APIRouter(tags=["history"])
 
-    @api.get("/last", summary="Newest sample of signals", response_model=SampleColumns)
-    async def last(sid: Sids) -> Response:
-        return _json(as_columns(await history.last(parse_sids(sid))))
+    @api.get("/last", summary="Newest sample of signals", response_model=SampleColumns,
+             openapi_extra=_READ)  # fmt: skip
+    async def last(sid: Sids, as_of: AsOf = None, format: Format = Format.JSON) -> Response:
+        rows = await history.last(parse_sids(sid), as_of)
+        return await _rows(rows, format)
 
-    @api.get("/raw", summary="Samples of a time range", response_model=SampleColumns)
+    @api.get("/raw", summary="Samples of a time range", response_model=SampleColumns,
+             openapi_extra=_READ)  # fmt: skip
     async def raw(
         sid: Sids,
         start: From = None,
         to: To = None,
         format: Format = Format.JSON,
         limit: Annotated[int, Query(ge=1, le=20_000_000)] = 20_000_000,
+        as_of: AsOf = None,
+        revisions: Annotated[bool, Query(description="all rows that ever held, by seq")] = False,
     ) -> Response:
         begin, end = _range(start, to)
         most = min(limit, _MAX_JSON_ROWS) if format == Format.JSON else limit
-        rows = await history.raw(parse_sids(sid), begin, end, most)
+        rows = await history.raw(
+            parse_sids(sid), begin, end, most, as_of=as_of, revisions=revisions
+        )
+        return await _rows(rows, format)
+
+    async def _rows(rows: Rows, format: Format) -> Response:
         if format == Format.ARROW:
             return Response(as_arrow(rows), media_type="application/vnd.apache.arrow.stream")
         if format == Format.CSV:
-            known = {signal.sid: signal for signal in signals()}
+            known = await asyncio.to_thread(signals, np.unique(rows.sid).tolist())
             named = {"Content-Disposition": 'attachment; filename="lineshaft.csv"'}
             return Response(as_csv(rows, known), media_type="text/csv", headers=named)
         return _json(as_columns(rows))
 
-    @api.get("/trend", summary="Points that draw signals in a width", response_model=Trend)
+    @api.get("/trend", summary="Points that draw signals in a width", response_model=Trend,
+             openapi_extra=_READ)  # fmt: skip
     async def trend(
         sid: Sids,
         start: From = None,
         to: To = None,
         px: Annotated[int, Query(ge=1, le=20_000, description="width in pixels")] = 1000,
+        as_of: AsOf = None,
     ) -> Response:
         begin, end = _range(start, to)
-        sources = {signal.sid: signal.source for signal in signals()}
-        series, gaps = await history.trend(parse_sids(sid), begin, end, px, sources)
+        sids = parse_sids(sid)
+        known = await asyncio.to_thread(signals, sids)
+        sources = {sid: signal.source for sid, signal in known.items()}
+        series, gaps = await history.trend(sids, begin, end, px, sources, as_of=as_of)
         drawn = [{"sid": one.sid, "ts": one.ts, "v": one.v, "q": one.q} for one in series]
         holes = [{"source": g.source, "from": g.start, "to": g.end, "cause": g.cause} for g in gaps]
         return _json({"from": begin, "to": end, "series": drawn, "gaps": holes})
@@ -162,12 +199,12 @@ def router(history: HistoryService, signals: Callable[[], Sequence[Signal]]) -> 
 
 
 def _add_looks(api: APIRouter, history: HistoryService) -> None:
-    @api.get("/extent", summary="First and last stamp of signals")
+    @api.get("/extent", summary="First and last stamp of signals", openapi_extra=_READ)
     async def extent(sid: Sids) -> Extent:
         first, final = await history.extent(parse_sids(sid))
         return Extent(first=first, last=final)
 
-    @api.get("/facts", summary="What happened, newest first")
+    @api.get("/facts", summary="What happened, newest first", openapi_extra=_READ)
     async def facts(
         kind: Annotated[str, Query(max_length=1000, description="kinds, by commas")] = "",
         subject: Annotated[str, Query(max_length=300)] = "",
@@ -187,7 +224,8 @@ def _add_looks(api: APIRouter, history: HistoryService) -> None:
 
 
 def _range(start: int | None, to: int | None) -> tuple[int, int]:
-    begin, end = start or 0, now_us() if to is None else to
+    end = now_us() if to is None else to
+    begin = max(0, end - _HOUR_US) if start is None else start
     if end <= begin:
         raise Refused("the time range is empty", hint="'from' must lie before 'to'",
                       code="query.range")  # fmt: skip

@@ -92,22 +92,32 @@ class HistoryService:
                          hint="Try again in some seconds; the processes show whether history runs",
                          code="history.behind") from None  # fmt: skip
 
-    async def last(self, sids: list[int]) -> Rows:
+    async def last(self, sids: list[int], as_of: int | None = None) -> Rows:
         """Return the newest row of each signal that has any."""
         await self._caught_up()
-        return self._reader.last(sids)
+        if as_of is None:
+            return self._reader.last(sids)
+        return await asyncio.to_thread(self._reader.last, sids, as_of=as_of)
 
-    async def raw(self, sids: list[int], start: int, end: int, limit: int) -> Rows:
+    async def raw(
+        self, sids: list[int], start: int, end: int, limit: int, *, as_of: int | None = None,
+        revisions: bool = False,
+    ) -> Rows:  # fmt: skip
         """Return the rows with start <= ts < end, by sid and ts."""
         await self._caught_up()
-        return await asyncio.to_thread(self._reader.raw, sids, start, end, limit)
+        return await asyncio.to_thread(
+            self._reader.raw, sids, start, end, limit, as_of=as_of, revisions=revisions
+        )
 
     async def trend(
-        self, sids: list[int], start: int, end: int, pixels: int, sources: dict[int, str]
-    ) -> tuple[list[Series], list[Gap]]:
+        self, sids: list[int], start: int, end: int, pixels: int, sources: dict[int, str], *,
+        as_of: int | None = None,
+    ) -> tuple[list[Series], list[Gap]]:  # fmt: skip
         """Return the points that draw the signals, and the gaps in between."""
         await self._caught_up()
-        return await asyncio.to_thread(self._reader.trend, sids, start, end, pixels, sources)
+        return await asyncio.to_thread(
+            self._reader.trend, sids, start, end, pixels, sources, as_of=as_of
+        )
 
     async def extent(self, sids: list[int]) -> tuple[int | None, int | None]:
         """Return the first and last stamp of these signals."""

@@ -161,9 +161,14 @@ def _told(entry: FileEntry, read: Callable[[], T]) -> T:
 def _chosen(rows: Rows, sids: Column, start: int, end: int) -> Rows:
     if len(sids) <= _FEW:
         firsts, lasts = (rows.sid.searchsorted(sids, side) for side in ("left", "right"))
-        spans = [(a, b) for a, b in zip(firsts.tolist(), lasts.tolist(), strict=True) if a < b]
-        parts = [rows.slice(*_between(rows.ts, first, last, start, end)) for first, last in spans]
-        return Rows.concat([part for part in parts if len(part)])
+        spans: list[tuple[int, int]] = []
+        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
+            if first < last:
+                low, high = _between(rows.ts, first, last, start, end)
+                if spans and spans[-1][1] == low:  # neighbours, whole: one stretch, no copy
+                    low = spans.pop()[0]
+                spans.append((low, high))
+        return Rows.concat([rows.slice(low, high) for low, high in spans if low < high])
     mask = (rows.ts >= start) & (rows.ts < end)
     if len(sids) < int(rows.sid[-1]) - int(rows.sid[0]) + 1:
         mask &= np.isin(rows.sid, sids)

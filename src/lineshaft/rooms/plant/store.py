@@ -160,6 +160,16 @@ class SignalStore:
         with self._engine.begin() as connection:
             _write(connection, changes)
 
+    def by_sid(self, sids: Sequence[int]) -> dict[int, Signal]:
+        """Return those of these signals that there are, retired ones too."""
+        found: dict[int, Signal] = {}
+        with reading(self._engine) as connection:
+            for start in range(0, len(sids), _CHUNK):
+                some = select(signals).where(signals.c.sid.in_(sids[start : start + _CHUNK]))
+                for row in connection.execute(some).mappings():
+                    found[row["sid"]] = _listed(row).signal
+        return found
+
     def of_source(self, source: str) -> Sequence[Signal]:
         """Return the signals that a source feeds, by path."""
         return [listed.signal for listed in self.list(source=source)]

@@ -7,6 +7,7 @@ rows with `seq <= X`: the same answer before and after the repeating rows were d
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pyarrow.compute as pc
@@ -61,7 +62,12 @@ def until(rows: Rows, as_of: int | None) -> Rows:
 
 
 def _sorted(parts: Sequence[Rows]) -> Rows:
-    rows = Rows.concat([part for part in parts if len(part)])
+    some = [part for part in parts if len(part)]
+    by_signal = sorted(some, key=lambda part: (int(part.sid[0]), int(part.ts[0])))
+    # Files of one run lie apart by signal: one after the other they are sorted already.
+    if all(one.sid[-1] < next_one.sid[0] for one, next_one in pairwise(by_signal)):
+        some = by_signal
+    rows = Rows.concat(some)
     if len(rows) < 2:
         return rows
     if (rows.sid[1:] < rows.sid[:-1]).any():

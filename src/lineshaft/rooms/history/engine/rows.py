@@ -99,13 +99,9 @@ class Rows:
     @classmethod
     def from_table(cls, table: pa.Table) -> "Rows":
         """Read rows from a table with the stored columns."""
-        table = table.combine_chunks()
-        s = table.column("s")
-        if pa.types.is_dictionary(s.type):
-            s = s.cast(pa.utf8())
-        texts = None if s.null_count == len(s) else s.combine_chunks()
-        if isinstance(texts, pa.ChunkedArray):
-            texts = pa.concat_arrays(texts.chunks)
+        s, texts = table.column("s"), None
+        if s.null_count < len(s):
+            texts = pa.concat_arrays([chunk.cast(pa.utf8()) for chunk in s.chunks])
         return cls(
             table.column("sid").to_numpy(),
             table.column("ts").to_numpy().view(np.int64),
