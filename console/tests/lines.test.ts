@@ -49,6 +49,11 @@ describe("gaps", () => {
     const broken = breakAtGaps(line([10, 1], [30, 7], [50, 2]), [gap(10, 50)]);
     expect(broken).toEqual(line([10, 1], [11, null], [30, 7], [50, 2]));
   });
+  test("break a line whose samples reach into them", () => {
+    const l = line([0, 1], [12, 2], [48, 3], [60, 4]);
+    expect(breakAtGaps(l, [gap(10, 50)])).toEqual(line([0, 1], [12, 2], [13, null], [48, 3], [60, 4]));
+    expect(breakAtGaps(line([12, 2], [60, 4]), [gap(10, 50)])).toEqual(line([12, 2], [13, null], [60, 4]));
+  });
   test("are joined to bands and cut to the window", () => {
     const list = bands([gap(40, 60), gap(0, 20), gap(15, 30, "b", "buffer"), gap(90, 200), gap(300, 400)], 10, 100);
     expect(list.map((b) => [b.from, b.to])).toEqual([[10, 30], [40, 60], [90, 100]]);

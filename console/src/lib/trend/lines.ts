@@ -45,25 +45,48 @@ export function trimBefore(line: Line, from: Micros): void {
   }
 }
 
-/** A copy with a null just inside every gap that lies within the line. */
+/**
+ * A copy with a null in every gap that lies within the line: where the gap leaves it silent longest,
+ * because a declared gap may begin a moment before the last sample or end a moment after the next.
+ */
 export function breakAtGaps(line: Line, gaps: readonly Pick<Gap, "from" | "to">[]): Line {
-  if (!gaps.length || !line.ts.length) return line;
-  const cuts = gaps.map((g) => g.from + 1).sort((a, b) => a - b);
-  const out: Line = { ts: [], v: [] };
-  let next = 0;
-  for (let i = 0; i < line.ts.length; i += 1) {
-    const t = line.ts[i]!;
-    while (next < cuts.length && cuts[next]! < t) {
-      if (out.ts.length && out.ts[out.ts.length - 1]! < cuts[next]!) {
-        out.ts.push(cuts[next]!);
-        out.v.push(null);
-      }
-      next += 1;
+  const { ts, v } = line;
+  const cuts = new Set<number>();
+  for (const { from, to } of gaps) {
+    let longest = 0;
+    let at = -1;
+    for (let i = Math.max(1, firstAfter(ts, from)); i < ts.length && ts[i - 1]! < to; i += 1) {
+      const silent = Math.min(ts[i]!, to) - Math.max(ts[i - 1]!, from);
+      if (silent > longest) [longest, at] = [silent, i];
     }
-    out.ts.push(t);
-    out.v.push(line.v[i]!);
+    const cut = at > 0 ? Math.max(ts[at - 1]!, from) + 1 : 0;
+    if (at > 0 && cut < ts[at]!) cuts.add(cut);
+  }
+  if (!cuts.size) return line;
+  const out: Line = { ts: [], v: [] };
+  const order = [...cuts].sort((a, b) => a - b);
+  let next = 0;
+  for (let i = 0; i < ts.length; i += 1) {
+    for (; next < order.length && order[next]! < ts[i]!; next += 1) {
+      out.ts.push(order[next]!);
+      out.v.push(null);
+    }
+    out.ts.push(ts[i]!);
+    out.v.push(v[i]!);
   }
   return out;
+}
+
+/** The number of the first stamp after a moment. */
+function firstAfter(ts: readonly Micros[], at: Micros): number {
+  let low = 0;
+  let high = ts.length;
+  while (low < high) {
+    const mid = (low + high) >> 1;
+    if (ts[mid]! <= at) low = mid + 1;
+    else high = mid;
+  }
+  return low;
 }
 
 /** A copy in which a value holds over every silence longer than `silence`. */
@@ -133,12 +156,6 @@ export function bandAt(list: readonly Band[], at: Micros): Band | null {
 
 /** The sample that holds at a moment: the newest at or before it. Null in a break. */
 export function valueAt(line: Line, at: Micros): { ts: Micros; v: number | null } | null {
-  let low = 0;
-  let high = line.ts.length;
-  while (low < high) {
-    const mid = (low + high) >> 1;
-    if (line.ts[mid]! <= at) low = mid + 1;
-    else high = mid;
-  }
-  return low ? { ts: line.ts[low - 1]!, v: line.v[low - 1]! } : null;
+  const next = firstAfter(line.ts, at);
+  return next ? { ts: line.ts[next - 1]!, v: line.v[next - 1]! } : null;
 }
