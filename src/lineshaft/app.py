@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineshaft.bus import Bus, BusAccess
 from lineshaft.clock import monotonic_s
-from lineshaft.core.errors import Broken
+from lineshaft.core.errors import Broken, LineshaftError
 from lineshaft.core.signals import Signal
 from lineshaft.plan import PLANT_USER, DemoPlant, Plan
 from lineshaft.settings import Settings
@@ -329,11 +329,11 @@ def prepare(folder: Path) -> None:
     """Make what a data folder needs before the first process: the tables and our certificate,
     which the demo's plant trusts from the beginning."""
     from lineshaft.clock import now_us
+    from lineshaft.keep.upgrade import upgrade
     from lineshaft.private import write_private
-    from lineshaft.records.migrate import migrate
     from lineshaft.rooms.connect.protocols.opcua.pki import Pki
 
-    migrate(folder / "records.sqlite")
+    upgrade(folder / "records.sqlite")
     own = Pki(folder, now_us()).own()
     write_private(folder / "plant" / "pki" / "trusted" / "platform.der", own.der)
 
@@ -395,7 +395,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.meta_path.insert(0, _WithoutPandas())
     name, folder = sys.argv[1:3] if arguments is None else arguments
     if name == "prepare":
-        prepare(Path(folder))
+        try:
+            prepare(Path(folder))
+        except LineshaftError as error:
+            sys.exit(str(error))
         return
     logging.basicConfig(
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"

@@ -18,6 +18,7 @@ from pathlib import Path
 from lineshaft.bus.server import free_port, prepare_server
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.instance import MARK, MARK_TEXT, RESTORING, only_instance
+from lineshaft.keep.hold import sweep_holds
 from lineshaft.plan import Plan
 from lineshaft.private import write_private
 from lineshaft.processes import TABLE, python_command
@@ -48,13 +49,17 @@ def boot(
     folder = settings.folder
     _make_folder(folder)
     with only_instance(folder):
+        sweep_holds(folder)
         if reset:
             say(f"deleting everything in {folder}")
             _empty(folder)
         _check_port(settings.http.host, settings.http.port)
         _check_disk(folder)
         _make_secret(folder / "keys" / "platform.key")
-        if not is_current(folder / "records.sqlite"):
+        if is_current(folder / "records.sqlite"):
+            for before in folder.glob("records.before-*.sqlite"):
+                before.unlink(missing_ok=True)  # the upgrade has held for a whole run
+        else:
             say("making the database and our certificate")
             _prepare(folder)
         (folder / "run" / "plant.json").unlink(missing_ok=True)
@@ -144,7 +149,7 @@ def _prepare(folder: Path) -> None:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise Broken(
             f"the data folder {folder} cannot be prepared: {last}",
-            hint="Nothing was changed; keep a copy of the folder and report this",
+            hint="Keep a copy of the folder and report this",
             code="records.migrate",
             retryable=False,
         )

@@ -20,9 +20,10 @@ from lineshaft.bus.client import data_stream, fact_stream
 from lineshaft.clock import now_us
 from lineshaft.core.errors import Broken, LineshaftError
 from lineshaft.core.facts import Fact
-from lineshaft.keep.cut import Cut, check_file, copy_database, hold_files, holding, read_cut
+from lineshaft.keep.cut import Cut, check_file, copy_database, hold_files, read_cut
 from lineshaft.keep.figures import figures, figures_json
 from lineshaft.keep.ground import bus_of, running_bus
+from lineshaft.keep.hold import holding
 from lineshaft.keep.manifest import KEPT, Entry, Manifest, StreamCut
 from lineshaft.keep.messages import save_messages
 from lineshaft.keep.vessel import Vessel, open_backup

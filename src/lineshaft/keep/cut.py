@@ -6,16 +6,13 @@ link costs no space and outlives whatever compaction or retention does to the na
 take its time. A file that went between copy and link: the cut is taken again.
 """
 
-import fcntl
 import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -29,11 +26,8 @@ from lineshaft.rooms.history.model import FileEntry, StreamRow
 from lineshaft.rooms.history.store import Catalogue
 
 __all__ = [
-    "Cut", "check_file", "copy_database", "hold_files", "holding", "read_cut", "row_counts",
-    "sweep_holds",
+    "Cut", "check_file", "copy_database", "hold_files", "read_cut", "row_counts",
 ]  # fmt: skip
-
-_LOCK: Final = "held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,33 +106,6 @@ def row_counts(connection: sqlite3.Connection) -> dict[str, int]:
         name: connection.execute(f'SELECT count(*) FROM "{quoted[name]}"').fetchone()[0]
         for name in names
     }
-
-
-@contextmanager
-def holding(data: Path) -> Iterator[Path]:
-    """Make a folder for links inside the data folder; it is gone afterwards."""
-    sweep_holds(data)
-    folder = data / "run" / f"hold-{os.getpid()}"
-    folder.mkdir(parents=True, mode=0o700)
-    with (folder / _LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def sweep_holds(data: Path) -> None:
-    """Delete the links that a killed backup left."""
-    for folder in (data / "run").glob("hold-*"):
-        try:
-            with (folder / _LOCK).open("r+") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            pass
-        except OSError:
-            continue  # its backup is at work
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def hold_files(history: Path, hold: Path, files: tuple[FileEntry, ...]) -> bool:
