@@ -12,7 +12,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -200,7 +200,7 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
     tail = Tail(bus, engine, live.heard)
     live.tail = tail
     history = HistoryService(bus, engine, folder / "history", tail)
-    queries = _sql_desk(ground, engine, tail, signals, board)
+    queries = _sql_desk(ground, engine, tail, board)
     overview = system.Overview(bus, tail, folder, demo=ground.plan.demo)
     overview.notices.extend(ground.plan.notices)
 
@@ -237,22 +237,17 @@ async def _hear_states(bus: Bus, overview: "Overview", board: "SourceBoard", liv
     await live.look_at_sources()
 
 
-def _sql_desk(
-    ground: Ground, engine: "Engine", tail: "Tail", signals: "SignalStore", board: "SourceBoard"
-) -> "SqlDesk":
+def _sql_desk(ground: Ground, engine: "Engine", tail: "Tail", board: "SourceBoard") -> "SqlDesk":
     """Return what answers SQL over samples, signals, Facts and sources."""
     from lineshaft.bus.client import data_stream
     from lineshaft.rooms.history.store import Catalogue, FactStore
     from lineshaft.web.sql import Snapshots, SqlDesk
-
-    def all_signals() -> list[dict[str, Any]]:
-        return [{**asdict(listed.signal), "retired_at": listed.retired_at}
-                for listed in signals.list(retired=True)]  # fmt: skip
+    from lineshaft.web.sql_signals import SignalTable
 
     catalogue = Catalogue(engine, data_stream(ground.bus.site))
-    folder = ground.folder / "history"
+    folder, signals = ground.folder / "history", SignalTable(engine)
     return SqlDesk(
-        Snapshots(tail, catalogue, FactStore(engine), folder, all_signals, board.sources)
+        Snapshots(tail, catalogue, FactStore(engine), folder, signals.arrow, board.sources)
     )
 
 

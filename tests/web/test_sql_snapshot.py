@@ -19,6 +19,7 @@ from lineshaft.rooms.history.engine.rows import STORED, Rows
 from lineshaft.rooms.history.files import FileStore
 from lineshaft.web import sql_child
 from lineshaft.web.sql import Snapshots
+from lineshaft.web.sql_signals import SIGNALS
 from lineshaft.web.sql_views import DAY_US, SnapshotFile
 
 FIRST_DAY = 20_000
@@ -162,7 +163,7 @@ def test_a_compacted_file_is_read_as_it_is_unless_it_keeps_revisions(
     tail: Any = SimpleNamespace(blocks=list)
     catalogue: Any = SimpleNamespace(files=lambda: (None, [entry]))
     nothing: Any = None
-    snapshots = Snapshots(tail, catalogue, nothing, tmp_path, list, list)
+    snapshots = Snapshots(tail, catalogue, nothing, tmp_path, SIGNALS.empty_table, list)
     for _ in range(2):
         (file,) = snapshots.take("FROM samples").files
         assert file.is_disjoint is not again

@@ -43,13 +43,6 @@ _MAX_BYTES: Final = 64 * 1024 * 1024
 _TRIES: Final = 3
 _HEAD: Final = struct.Struct("<QQ")
 _STAMP: Final = pa.timestamp("us", "UTC")
-_SIGNALS: Final = pa.schema([
-    ("sid", pa.int32()), ("path", pa.utf8()), ("name", pa.utf8()), ("kind", pa.utf8()),
-    ("unit", pa.utf8()), ("low", pa.float64()), ("high", pa.float64()),
-    ("limit_low", pa.float64()), ("limit_high", pa.float64()), ("period_ms", pa.int32()),
-    ("source", pa.utf8()), ("writable", pa.bool_()), ("decimals", pa.int32()),
-    ("description", pa.utf8()), ("retired_at", _STAMP),
-])  # fmt: skip
 _FACT: Final = pa.schema([
     ("id", pa.utf8()), ("kind", pa.utf8()), ("at", _STAMP), ("subject", pa.utf8()),
     ("body", pa.utf8()), ("cause", pa.utf8()),
@@ -94,11 +87,11 @@ class _Snapshot:
 
 
 class Snapshots:
-    """Takes snapshots; `signals` and `sources` return their rows as mappings and may block."""
+    """Takes snapshots; `signals` returns the table of that name, `sources` rows; both may block."""
 
     def __init__(
         self, tail: Tail, catalogue: Catalogue, facts: FactStore, folder: Path,
-        signals: Callable[[], Sequence[Mapping[str, Any]]],
+        signals: Callable[[], pa.Table],
         sources: Callable[[], Sequence[Mapping[str, Any]]],
     ) -> None:  # fmt: skip
         self.tail, self.folder = tail, folder
@@ -116,7 +109,7 @@ class Snapshots:
         row, entries = self._catalogue.files()
         stored = 0 if row is None else full_seq(row.last.epoch, row.last.position)
         if {"samples", "signals"} & mentioned:
-            tables["signals"] = _table(self._signals(), _SIGNALS)
+            tables["signals"] = self._signals()
         if "samples" in mentioned:
             files = [self._file(entry) for entry in entries if entry.kind != "damaged"]
             known = self._distinct
