@@ -7,6 +7,7 @@ the file claims; what no table can be is refused with the line and a word on wha
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +146,7 @@ def _read_names(path: Path, dialect: Dialect) -> tuple[list[str], Place]:
                       hint=f"Up to {MAX_COLUMNS} can be read; import it in parts")  # fmt: skip
     if not dialect.header:
         return [f"column {i}" for i in range(1, len(row) + 1)], Place(start, skipped, 0)
-    twice = sorted({name for name in row if name and row.count(name) > 1})
+    twice = [name for name, n in Counter(row).items() if name and n > 1]
     if twice:
         raise Refused(f"two columns are called '{twice[0][:80]}'", code="import.column",
                       hint="Rename one of them")  # fmt: skip
@@ -157,10 +158,7 @@ def _csv_pieces(
     path: Path, dialect: Dialect, names: list[str], used: list[str], after: Place, chunk: int
 ) -> Iterator[Piece]:
     at, line, rows = after.at, after.part, after.rows
-    for name in used:
-        if name not in names:
-            raise Refused(f"the file has no column '{name[:80]}'", code="import.column",
-                          hint=f"It has {', '.join(names)[:200]}")  # fmt: skip
+    _check_names(used, names)
     with path.open("rb") as file:
         file.seek(at)
         while data := file.read(chunk):
@@ -175,6 +173,13 @@ def _csv_pieces(
                 told = [(int(starts[i]), what) for i, what in ragged if i < len(starts)]
                 rows += len(starts)
                 yield Piece(table, Place(at, line, rows), where, told)
+
+
+def _check_names(used: list[str], names: list[str]) -> None:
+    missing = sorted(set(used) - set(names))
+    if missing:
+        raise Refused(f"the file has no column '{missing[0][:80]}'", code="import.column",
+                      hint=f"It has {', '.join(names)[:200]}")  # fmt: skip
 
 
 def _last_end(data: bytes, dialect: Dialect, line: int, over: bool, first: bool = False) -> int:
@@ -249,7 +254,8 @@ def _read_csv(
         ragged.append((row.number - 1, what))
         return "skip"
 
-    wanted = {name: f"c{names.index(name)}" for name in used}
+    place = {name: f"c{i}" for i, name in enumerate(names)}
+    wanted = {name: place[name] for name in used}
     try:
         table = pa_csv.read_csv(
             pa.BufferReader(data),
@@ -324,13 +330,10 @@ def _parquet_pieces(path: Path, used: list[str], after: Place) -> Iterator[Piece
         known = _plain_columns(plain)
         texts = [f.name for f in plain.schema_arrow if pa.types.is_string(f.type)
                  or pa.types.is_large_string(f.type)]  # fmt: skip
-    for name in used:
-        if name not in known:
-            raise Refused(f"the file has no column '{name[:80]}'", code="import.column",
-                          hint=f"It has {', '.join(known)[:200]}")  # fmt: skip
+    _check_names(used, known)
     step = max(1, _SAMPLES // len(used))
     done = after.rows
-    with _open_parquet(path, [name for name in texts if name in used]) as file:
+    with _open_parquet(path, sorted(set(texts) & set(used))) as file:
         for group in range(after.at, file.num_row_groups):
             skip = after.part if group == after.at else 0
             row = 0

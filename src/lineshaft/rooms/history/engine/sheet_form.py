@@ -7,6 +7,7 @@ note says so. Texts are bounded by whoever reads the file; here are only names, 
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
@@ -130,8 +131,7 @@ class Form:
             check_path(f"{self.prefix}/signal")
         used = [column for column in self.columns if column.use]
         paths = [column.path for column in used]
-        twice = sorted({path for path in paths if paths.count(path) > 1}) if len(
-            set(paths)) < len(paths) else []  # fmt: skip
+        twice = [path for path, n in Counter(paths).items() if n > 1]
         dialect = self.dialect
         rules = [
             (self.file in {"csv", "parquet"}, "Files are csv or parquet"),
@@ -203,8 +203,8 @@ def guess_form(
     time, notes = _guess_time(table)
     decimal = "."
     if dialect.delimiter != "," and file == "csv":
-        texts = [cell or "" for name in names if name != time.column
-                 for cell in table.column(names.index(name)).to_pylist()[:20]]  # fmt: skip
+        texts = [cell or "" for name, column in zip(names, table.slice(0, 20).columns, strict=True)
+                 if name != time.column for cell in column.to_pylist()]  # fmt: skip
         decimal = "," if any(_COMMA_NUMBER.fullmatch(text) for text in texts) else "."
     roles = {
         role: next((n for n in names if n.strip().lower() in words and n != time.column), "")
