@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import orjson
 import pytest
 from fastapi import FastAPI
 from hypothesis import given
@@ -27,7 +28,8 @@ def store(tmp_path: Path) -> SignalStore:
 
 
 def draft(path: str, unit: str = "kPa", kind: Kind = Kind.FLOAT, **more: object) -> Signal:
-    return Signal(0, f"{PREFIX}/{path}", path, kind, unit, source="s1", **more)  # type: ignore[arg-type]
+    name = str(more.pop("name", path))
+    return Signal(0, f"{PREFIX}/{path}", name, kind, unit, source="s1", **more)  # type: ignore[arg-type]
 
 
 def test_a_signal_keeps_its_number(store: SignalStore) -> None:
@@ -201,4 +203,22 @@ async def test_the_door(store: SignalStore) -> None:
     columns = (await client.get("/api/v1/signals", params={"format": "columns"})).json()["signals"]
     assert [
         dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
-    ] == (found["signals"])
+    ] == found["signals"]
+
+
+def test_the_kept_list_is_never_old(store: SignalStore) -> None:
+    service = PlantService(store, Told())
+
+    def names() -> list[str]:
+        return list(orjson.loads(service.columns())["signals"]["name"])
+
+    assert names() == []
+    first, _ = store.register([draft("m/a"), draft("m/b")])
+    assert names() == ["m/a", "m/b"]
+    store.change(first.sid, 1, {"name": "A"})
+    assert names() == ["A", "m/b"]
+    store.register([draft("m/b", high=5.0)])
+    assert orjson.loads(service.columns())["signals"]["high"] == [None, 5.0]
+    store.register([draft("m/b", unit="bar", name="new")])
+    assert names() == ["A", "new"]
+    assert service.columns() is service.columns()

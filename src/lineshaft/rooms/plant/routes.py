@@ -134,8 +134,10 @@ def _add_lists(doors: APIRouter, service: PlantService) -> None:
         prefix: Prefix = "", source: Source = "", format: Form = Form.ROWS
     ) -> Response:
         """List the signals there are."""
-        listed = service.columns if format == Form.COLUMNS else service.signals
-        body = orjson.dumps({"signals": listed(prefix, source)})
+        if format == Form.COLUMNS:
+            body = service.columns(prefix, source)
+        else:
+            body = orjson.dumps({"signals": service.signals(prefix, source)})
         return Response(body, media_type="application/json")
 
     @doors.get("/signals.csv", openapi_extra=_READ, response_class=StreamingResponse)

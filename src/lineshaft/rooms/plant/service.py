@@ -36,18 +36,27 @@ class PlantService:
         self._store = store
         self._facts = facts
         self._importing = asyncio.Lock()
+        self._kept: tuple[tuple[int, ...], bytes] = ((), b"")
 
     def signals(self, prefix: str = "", source: str = "") -> list[dict[str, Any]]:
         """Return the signals below a path prefix and of a source, by path, as plain values."""
         return [_view(listed) for listed in self._store.list(prefix=prefix, source=source)]
 
-    def columns(self, prefix: str = "", source: str = "") -> dict[str, Any]:
-        """Return the same as columns; a hundred thousand signals take well below a second."""
+    def columns(self, prefix: str = "", source: str = "") -> bytes:
+        """Return the same as columns, in JSON. The whole list is kept: a hundred thousand signals
+        take most of a second to gather, and every console asks for them when it opens."""
+        whole = not prefix and not source
+        version = self._store.version() if whole else ()
+        if whole and self._kept[0] == version:
+            return self._kept[1]
         columns = dict(self._store.columns(prefix, source))
         declared = [{} if said == "{}" else orjson.loads(said) for said in columns["declared"]]
         notes = {unit: unit_note(unit) for unit in set(columns["unit"])}
         judged = [notes[unit] for unit in columns["unit"]]
-        return {**columns, "unit_note": judged, "declared": declared}
+        body = orjson.dumps({"signals": {**columns, "unit_note": judged, "declared": declared}})
+        if whole:
+            self._kept = (version, body)
+        return body
 
     def sheet(self, prefix: str = "", source: str = "") -> Iterator[bytes]:
         """Return the signals as CSV, in pieces."""

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    func,
     insert,
     or_,
     select,
@@ -192,6 +193,14 @@ class SignalStore:
         empty: Sequence[Any] = ()
         columns = zip(*rows, strict=True) if rows else [empty] * len(names)
         return dict(zip(names, columns, strict=True))
+
+    def version(self) -> tuple[int, ...]:
+        """Return what differs as soon as anything in the list of signals that are not retired does:
+        edits raise a revision, new ones the highest sid, and retiring lowers the count."""
+        seen = select(func.count(), func.max(signals.c.sid), func.sum(signals.c.revision))
+        with reading(self._engine) as connection:
+            row = connection.execute(seen.where(signals.c.retired_at.is_(None))).one()
+        return tuple(int(number or 0) for number in row)
 
     def missing(self, sids: Collection[int]) -> set[int]:
         """Return which of these numbers were never given to a signal."""
