@@ -25,9 +25,11 @@ from lineshaft.plan import PLANT_USER, DemoPlant, Plan
 from lineshaft.settings import Settings
 
 if TYPE_CHECKING:
+    from fastapi import APIRouter
     from sqlalchemy import Engine
 
     from lineshaft.rooms.connect.board import SourceBoard
+    from lineshaft.rooms.history.calculations import Calculations
     from lineshaft.rooms.history.exports import Exports
     from lineshaft.rooms.history.imports import Imports
     from lineshaft.rooms.history.service import HistoryService
@@ -176,7 +178,6 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
     from lineshaft.rooms.connect.store import SourceStore
     from lineshaft.rooms.history.exchange_routes import router as exchange_router
     from lineshaft.rooms.history.grid_routes import router as grid_router
-    from lineshaft.rooms.history.grids import Grids
     from lineshaft.rooms.history.routes import router as history_router
     from lineshaft.rooms.history.service import HistoryService
     from lineshaft.rooms.history.tail import Tail
@@ -197,8 +198,8 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
     sessions = Sessions(engine, (folder / "keys" / "platform.key").read_text().strip())
     board = SourceBoard(bus, SourceStore(engine), now_us)
     live = Live(bus, board.sources)
-    tail = Tail(bus, engine, live.heard)
-    live.tail = tail
+    listeners = [live.heard]
+    live.tail = tail = Tail(bus, engine, _Each(listeners))
     history = HistoryService(bus, engine, folder / "history", tail)
     queries = _sql_desk(ground, engine, tail, board)
     overview = system.Overview(bus, tail, folder, demo=ground.plan.demo)
@@ -208,6 +209,7 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
         return [listed.signal for listed in signals.list()]
 
     imports, exports = _exchange(ground, engine, signals, history, all_signals)
+    calculations, calculation_doors = _calculations(bus, engine, signals, history, listeners)
     routers = [
         system.session_router(sessions),
         system.system_router(overview),
@@ -217,14 +219,15 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
         desk_router(Desk(engine, signals.missing)),
         connect_router(bus, board),
         history_router(history, all_signals),
-        grid_router(Grids(history), all_signals),
+        grid_router(history, all_signals),
         exchange_router(imports, exports),
+        calculation_doors,
         sql_router(queries),
     ]
 
     hearing = _hear_states(bus, overview, board, live)
     background = [tail.run(), live.follow_facts(), overview.measure(), hearing, queries.attend(),
-                  imports.run(), exports.run()]  # fmt: skip
+                  imports.run(), exports.run(), calculations.run()]  # fmt: skip
     return build_api(routers), background, sessions, live
 
 
@@ -272,9 +275,30 @@ def _exchange(
     return imports, exports
 
 
+def _calculations(
+    bus: Bus, engine: "Engine", signals: "SignalStore", history: "HistoryService",
+    listeners: list[Callable[[int], None]],
+) -> "tuple[Calculations, APIRouter]":  # fmt: skip
+    """Return what follows calculated signals, and its doors."""
+    from lineshaft.rooms.history.calculation_routes import router
+    from lineshaft.rooms.history.calculation_store import CalculationStore
+    from lineshaft.rooms.history.calculations import Calculations
+    from lineshaft.rooms.plant.measures import measure
+
+    def find(path: str) -> Signal | None:
+        found = (listed.signal for listed in signals.list(prefix=path))
+        return next((signal for signal in found if signal.path == path), None)
+
+    store = CalculationStore(engine)
+    calculations = Calculations(store, history, bus, bus, signals, find, measure)
+    listeners.append(calculations.heard)
+    return calculations, router(calculations)
+
+
 def describe_api() -> dict[str, Any]:
     """Return the OpenAPI description: the one from which the console's types and the docs come."""
     from lineshaft.rooms.connect.routes import router as connect_router
+    from lineshaft.rooms.history.calculation_routes import router as calculation_router
     from lineshaft.rooms.history.exchange_routes import router as exchange_router
     from lineshaft.rooms.history.grid_routes import router as grid_router
     from lineshaft.rooms.history.routes import router as history_router
@@ -296,9 +320,21 @@ def describe_api() -> dict[str, Any]:
         history_router(nobody, nobody),
         grid_router(nobody, nobody),
         exchange_router(nobody, nobody),
+        calculation_router(nobody),
         sql_router(nobody),
     ]
     return build_api(routers).openapi()
+
+
+class _Each:
+    """Calls all listeners with what one would hear."""
+
+    def __init__(self, listeners: Sequence[Callable[[int], None]]) -> None:
+        self._listeners = listeners
+
+    def __call__(self, number: int) -> None:
+        for listener in self._listeners:
+            listener(number)
 
 
 class _Panel:

@@ -4,6 +4,93 @@
  */
 
 export interface paths {
+    "/api/v1/calculations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Calculated signals and how they are doing */
+        get: operations["list_calculations"];
+        put?: never;
+        /** Define a calculated signal */
+        post: operations["add_calculation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calculations/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say what an expression means */
+        post: operations["check_expression"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calculations/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Draw an expression over a range */
+        post: operations["preview_expression"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calculations/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Change a calculated signal from now on */
+        put: operations["change_calculation"];
+        post?: never;
+        /** Forget a calculated signal; its samples stay */
+        delete: operations["remove_calculation"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calculations/{number}/backfill": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Compute a range again, and what depends on it */
+        post: operations["backfill_calculation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/exports": {
         parameters: {
             query?: never;
@@ -714,6 +801,48 @@ export interface components {
          */
         Aggregate: "last" | "mean" | "twa" | "min" | "max" | "first" | "count" | "good_share";
         /**
+         * BackfillRequest
+         * @description A range to compute again.
+         */
+        BackfillRequest: {
+            /** From */
+            from: number;
+            /** To */
+            to: number;
+        };
+        /**
+         * BackfillView
+         * @description A range being computed again.
+         */
+        BackfillView: {
+            /**
+             * Changed
+             * @description how many outputs were not there or were others
+             */
+            changed: number;
+            /**
+             * Done
+             * @description up to which stamp (µs) that is done
+             */
+            done: number;
+            /** From */
+            from: number;
+            /** Message */
+            message: string;
+            /**
+             * Path
+             * @description which calculation is being computed; dependents follow
+             */
+            path: string;
+            /**
+             * State
+             * @description running, done or failed
+             */
+            state: string;
+            /** To */
+            to: number;
+        };
+        /**
          * Brief
          * @description An import and how far it is.
          */
@@ -846,6 +975,126 @@ export interface components {
             user: string;
         };
         /**
+         * CalculationChange
+         * @description A calculated signal as it shall be; `revision` is the one that was looked at.
+         */
+        CalculationChange: {
+            /**
+             * Enabled
+             * @default true
+             */
+            enabled: boolean;
+            /**
+             * Expression
+             * @description see the page Calculate
+             */
+            expression: string;
+            /**
+             * Name
+             * @default
+             */
+            name: string;
+            /**
+             * Path
+             * @description enterprise/site/area/line/machine/signal
+             */
+            path: string;
+            /** Revision */
+            revision: number;
+            /**
+             * Unit
+             * @description UCUM code of the result; null: what comes out
+             */
+            unit?: string | null;
+        };
+        /**
+         * CalculationDraft
+         * @description A calculated signal as a person writes it.
+         */
+        CalculationDraft: {
+            /**
+             * Enabled
+             * @default true
+             */
+            enabled: boolean;
+            /**
+             * Expression
+             * @description see the page Calculate
+             */
+            expression: string;
+            /**
+             * Name
+             * @default
+             */
+            name: string;
+            /**
+             * Path
+             * @description enterprise/site/area/line/machine/signal
+             */
+            path: string;
+            /**
+             * Unit
+             * @description UCUM code of the result; null: what comes out
+             */
+            unit?: string | null;
+        };
+        /**
+         * CalculationList
+         * @description Calculated signals, by path.
+         */
+        CalculationList: {
+            /** Calculations */
+            calculations: components["schemas"]["CalculationView"][];
+        };
+        /**
+         * CalculationView
+         * @description A calculated signal and how it is doing.
+         */
+        CalculationView: {
+            backfill: components["schemas"]["BackfillView"] | null;
+            /** Enabled */
+            enabled: boolean;
+            /** Expression */
+            expression: string;
+            /** Id */
+            id: string;
+            /**
+             * Inputs
+             * @description sids of the signals it takes
+             */
+            inputs: number[];
+            /**
+             * Late
+             * @description input samples that came too late for it since it started
+             */
+            late: number;
+            /**
+             * Message
+             * @description what is the matter; empty where nothing is
+             */
+            message: string;
+            /** Name */
+            name: string;
+            /** Path */
+            path: string;
+            /** Revision */
+            revision: number;
+            /** Sid */
+            sid: number;
+            /**
+             * Since
+             * @description from which stamp (µs) on this revision holds
+             */
+            since: number;
+            /**
+             * State
+             * @description starting, running, waiting, wrong or disabled
+             */
+            state: string;
+            /** Unit */
+            unit: string;
+        };
+        /**
          * CertificateList
          * @description All certificates.
          */
@@ -905,6 +1154,56 @@ export interface components {
              * @default []
              */
             uris: string[];
+        };
+        /**
+         * CheckAnswer
+         * @description What an expression means.
+         */
+        CheckAnswer: {
+            /** Inputs */
+            inputs: components["schemas"]["CheckInput"][];
+            /**
+             * Kind
+             * @description float or bool
+             */
+            kind: string;
+            /** Ok */
+            ok: boolean;
+            /** Problems */
+            problems: components["schemas"]["Problem"][];
+            /**
+             * Unit
+             * @description unit of the result, a UCUM code
+             */
+            unit: string;
+        };
+        /**
+         * CheckInput
+         * @description A signal that an expression takes.
+         */
+        CheckInput: {
+            /** Path */
+            path: string;
+            /** Sid */
+            sid: number;
+            /** Unit */
+            unit: string;
+        };
+        /**
+         * CheckRequest
+         * @description An expression to look at.
+         */
+        CheckRequest: {
+            /**
+             * Expression
+             * @description see the page Calculate
+             */
+            expression: string;
+            /**
+             * Unit
+             * @description UCUM code of the result; null: what comes out
+             */
+            unit?: string | null;
         };
         /**
          * Code
@@ -1700,6 +1999,45 @@ export interface components {
             v: number;
         };
         /**
+         * PreviewAnswer
+         * @description The points that draw an expression.
+         */
+        PreviewAnswer: {
+            /** Q */
+            q: number[];
+            /** Ts */
+            ts: number[];
+            /** Unit */
+            unit: string;
+            /** V */
+            v: (number | null)[];
+        };
+        /**
+         * PreviewRequest
+         * @description An expression to draw.
+         */
+        PreviewRequest: {
+            /**
+             * Expression
+             * @description see the page Calculate
+             */
+            expression: string;
+            /** From */
+            from: number;
+            /**
+             * Px
+             * @default 1000
+             */
+            px: number;
+            /** To */
+            to: number;
+            /**
+             * Unit
+             * @description UCUM code of the result; null: what comes out
+             */
+            unit?: string | null;
+        };
+        /**
          * ProbeAnswer
          * @description What a server offers.
          */
@@ -1711,6 +2049,16 @@ export interface components {
              * @description Ways to connect
              */
             endpoints: components["schemas"]["EndpointView"][];
+        };
+        /**
+         * Problem
+         * @description A mistake; `column` counts from 1.
+         */
+        Problem: {
+            /** Column */
+            column: number;
+            /** Message */
+            message: string;
         };
         /**
          * ProcessState
@@ -2631,6 +2979,224 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    list_calculations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CalculationList"];
+                };
+            };
+        };
+    };
+    add_calculation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CalculationDraft"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CalculationView"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    check_expression: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CheckRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CheckAnswer"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    preview_expression: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewAnswer"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    change_calculation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CalculationChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CalculationView"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    remove_calculation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    backfill_calculation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BackfillRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackfillView"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     list_exports: {
         parameters: {
             query?: never;

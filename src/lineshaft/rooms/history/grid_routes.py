@@ -26,6 +26,7 @@ from lineshaft.rooms.history.engine.statistics import Limits, Point, Summary, in
 from lineshaft.rooms.history.formats import dump
 from lineshaft.rooms.history.grids import MAX_CELLS, Grids
 from lineshaft.rooms.history.routes import Format, From, Sids, To, parse_sids
+from lineshaft.rooms.history.service import HistoryService
 
 __all__ = ["duration_us", "router"]
 
@@ -130,9 +131,9 @@ def duration_us(text: str, name: str) -> int:
     return found
 
 
-def router(grids: Grids, signals: Callable[[], Sequence[Signal]]) -> APIRouter:
+def router(history: HistoryService, signals: Callable[[], Sequence[Signal]]) -> APIRouter:
     """Return the operations; `signals` gives what there is now."""
-    api = APIRouter(tags=["history"])
+    api, grids = APIRouter(tags=["history"]), Grids(history)
 
     @api.get("/grid", summary="Signals on one aligned time grid", response_model=GridAnswer,
              openapi_extra=_READ)  # fmt: skip
