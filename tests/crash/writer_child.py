@@ -91,10 +91,11 @@ async def _compact(
         step(f"compact-{name}")
 
     files = FileStore(Path(order.folder) / "history", named)
-    compactor = Compactor(engine, "DATA_t", files, lease=lease, settle_s=0.2, grace_s=0, step=named)
+    compactor = Compactor(engine, "DATA_t", files, lease=lease, settle_s=0.2, grace_s=0, told=named)
     await writer.settled.wait()
-    if order.compact:
-        await compactor.run(0.02)
+    while order.compact:
+        if not await compactor.step():
+            await asyncio.sleep(0.02)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ async def test_the_service_keeps_samples_and_facts_until_told_to_stop(site: Site
     stop = asyncio.Event()
     settings = History(1000, 0.1)
     task = asyncio.create_task(
-        keep_history(site.bus, site.engine, site.folder / "history", settings, stop)
+        keep_history(site.bus, site.engine, site.folder / "history", settings, dict, stop)
     )
     await site.publish(5)
     await site.stored()
@@ -121,7 +121,7 @@ async def test_a_service_that_was_replaced_ends_with_the_reason(site: Site) -> N
     stop = asyncio.Event()
     settings = History(1000, 0.05)
     task = asyncio.create_task(
-        keep_history(site.bus, site.engine, site.folder / "history", settings, stop)
+        keep_history(site.bus, site.engine, site.folder / "history", settings, dict, stop)
     )
     await site.publish(1)
     await site.stored()

@@ -38,11 +38,11 @@ class Compactor:
 
     def __init__(
         self, engine: Engine, stream: str, files: FileStore, *, lease: str,
-        settle_s: float = 60.0, grace_s: float = 60.0, step: Step = lambda _: None,
+        settle_s: float = 60.0, grace_s: float = 60.0, told: Step = lambda _: None,
     ) -> None:  # fmt: skip
         """`settle_s`: how long files must have been there before they count as settled; `grace_s`:
         how long replaced files stay."""
-        self._settle_s, self._grace_s, self._step = settle_s, grace_s, step
+        self._settle_s, self._grace_s, self._told = settle_s, grace_s, told
         self._catalogue = Catalogue(engine, stream)
         self._files = files
         self._lease = lease
@@ -55,22 +55,19 @@ class Compactor:
         self.merged_rows = 0
         self.error = ""
 
-    async def run(self, look_s: float) -> None:
-        """Compact for ever, looking every `look_s` seconds while there is nothing to do; ends with
-        Broken where another writer has taken over."""
-        while True:
-            try:
-                busy = await asyncio.to_thread(self.step)
-                self.error = ""
-            except Broken as error:
-                if not error.retryable:
-                    raise
-                busy, self.error = False, str(error)
-            if not busy:
-                await asyncio.sleep(look_s)
+    async def step(self) -> bool:
+        """Do the one most useful merge; return whether there was any. Raises Broken where another
+        writer has taken over; what may heal is kept in `error`."""
+        try:
+            busy = await asyncio.to_thread(self._step_once)
+            self.error = ""
+        except Broken as error:
+            if not error.retryable:
+                raise
+            busy, self.error = False, str(error)
+        return busy
 
-    def step(self) -> bool:
-        """Do the one most useful merge; return whether there was any. Blocks."""
+    def _step_once(self) -> bool:
         now = monotonic_s()
         self._remove_old(now)
         _, named = self._catalogue.files()
@@ -101,7 +98,7 @@ class Compactor:
             for entry in made:
                 self._files.remove(entry)
             raise
-        self._step("swapped")
+        self._told("swapped")
         now = monotonic_s()
         self._replaced += [(now, file) for file in job.files]
         self.merged_rows += sum(entry.rows for entry in made)

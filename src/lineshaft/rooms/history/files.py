@@ -109,7 +109,9 @@ class FileStore:
         """Delete the files that no transaction names (a crash left them); return how many."""
         keep = set()
         for entry in named:
-            keep |= {self.folder / entry.path, self.folder / rollup_path(entry.path)}
+            keep.add(self.folder / rollup_path(entry.path))
+            if entry.kind != "rolled":
+                keep.add(self.folder / entry.path)
         dropped = 0
         for path in (*self.folder.glob("*/*.parquet*"), *self.folder.glob("*/*.rollup*")):
             if path not in keep:
@@ -119,7 +121,13 @@ class FileStore:
 
     def damaged(self, entries: Iterable[FileEntry]) -> list[FileEntry]:
         """Return the entries whose file is gone, has another size, or has no readable footer."""
-        return [entry for entry in entries if not self._sound(entry)]
+        return [e for e in entries if e.kind != "rolled" and not self._sound(e)]
+
+    def write_rolled(self, part: Part, label: str) -> FileEntry:
+        """Write the roll-ups of rows that go, without the rows; return what to enter."""
+        entry = replace(self._entry(part, label), kind="rolled")
+        path = self.folder / rollup_path(entry.path)
+        return replace(entry, rollup_size=self._put(path, partial(_write_rollups, part)))
 
     def lacks_rollups(self, entry: FileEntry) -> bool:
         """Return whether the roll-ups that should lie beside a file are not there, or not whole."""
@@ -150,6 +158,10 @@ class FileStore:
                 return file.read() == b"PAR1"
         except OSError:
             return False
+
+    def remove_rows(self, entry: FileEntry) -> None:
+        """Delete a file's rows and leave its roll-ups."""
+        (self.folder / entry.path).unlink(missing_ok=True)
 
     def remove(self, entry: FileEntry) -> None:
         """Delete a file that the catalogue does not name any more."""

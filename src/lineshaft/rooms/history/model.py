@@ -9,10 +9,11 @@ __all__ = ["Checkpoint", "FileEntry", "StreamRow"]
 class FileEntry:
     """One Parquet file: rows of one day, and the ranges they span (all inclusive).
 
-    `kind` is `sequence` or `late`, or `damaged` where the file cannot be read and the stream does
-    not hold its rows any more: it stays named, was told, and is left out of answers. `path` is
-    relative to the history folder; `seq` are full sequence numbers; `size` is in bytes;
-    `rollup_size` is that of the roll-ups beside it, 0 where it has none.
+    `kind` is `sequence` or `late`; `rolled` where its time is over and only its roll-ups are left;
+    `damaged` where the file cannot be read and the stream does not hold its rows any more: it stays
+    named, was told, and is left out of answers. `path` is relative to the history folder; `seq` are
+    full sequence numbers; `size` is in bytes; `rollup_size` is that of the roll-ups beside it, 0
+    where it has none.
     """
 
     path: str

@@ -6,15 +6,16 @@ writer, and the writer never waits for a reader; where a file was compacted away
 cut is taken. `as_of` is a full sequence number: the answer as it was when that was the newest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 import numpy as np
 from sqlalchemy import Engine
 
-from lineshaft.core.errors import Broken
+from lineshaft.core.errors import Broken, Refused
 from lineshaft.core.quality import BAD
 from lineshaft.rooms.history.engine.revisions import merge
 from lineshaft.rooms.history.engine.rollup import LEVELS, Buckets
@@ -93,6 +94,10 @@ class Reader:
         Raises Refused where that is more than `limit` rows.
         """
 
+        for sid, (before, at) in self._catalogue.retired(sids).items():
+            if before > start:
+                raise _retired(sid, before, at)
+
         def answer() -> Rows:
             cut = self._cut(start, end, as_of)
             rows = merge(self._rows(cut, cut.files, sids, start, end), all_revisions=revisions)
@@ -116,17 +121,23 @@ class Reader:
         gaps = self.gaps(start, end)
         wide = (end - start) // pixels
         level = max((level for level in LEVELS if level <= wide), default=None)
+        gone = {
+            sid: before for sid, (before, at) in self._catalogue.retired(sids).items()
+            if before > start and _still(sid, before, at, as_of)
+        }  # fmt: skip
+        if gone and level is None:
+            level = LEVELS[0]
         if level is None:
             begins, limit = pixel_columns(start, end, pixels), 4 * pixels
         else:
-            begins, limit = aligned_columns(start, end, -(-wide // level) * level), 0
+            begins, limit = aligned_columns(start, end, max(-(-wide // level), 1) * level), 0
 
         def answer() -> list[Series]:
             cut = self._cut(None, end, as_of)
             before = self._held_at(cut, sids, start)
             series = []
             for sid, rows in zip(
-                sids, self._drawn(cut, sids, start, end, level, gaps), strict=True
+                sids, self._drawn(cut, sids, start, end, level, gaps, gone), strict=True
             ):
                 own = merge([before.take(before.sid == sid), rows])
                 keep: Column = np.arange(len(own))
@@ -177,7 +188,7 @@ class Reader:
     ) -> list[Rows]:
         """Return the rows of some of the cut's files and of its tail, in parts."""
         wanted = sorted(set(sids))
-        near = [file for file in files if file.ts_max >= start and file.ts_min < end]
+        near = [f for f in files if f.kind != "rolled" and f.ts_max >= start and f.ts_min < end]
         parts = self._shelf.rows(near, wanted, start, end, as_of=cut.as_of, limit=_MAX_RAW)
         return parts + [rows for held in cut.blocks for rows in held.rows(wanted, start, end)]
 
@@ -189,7 +200,7 @@ class Reader:
             best = _latest([best, *self._rows(cut, cut.files, missing, begin, end)])
             have = set(best.sid.tolist())
             missing, end = [sid for sid in missing if sid not in have], begin
-        older = [file for file in cut.files if file.ts_min < end]
+        older = [file for file in cut.files if file.kind != "rolled" and file.ts_min < end]
         older.sort(key=lambda file: file.ts_max, reverse=True)
         best = _latest([best, *self._rows(cut, (), missing, 0, end)])
         while older and missing:
@@ -203,7 +214,7 @@ class Reader:
 
     def _drawn(
         self, cut: Cut, sids: Sequence[int], start: int, end: int, level: int | None,
-        gaps: Sequence[Gap],
+        gaps: Sequence[Gap], gone: Mapping[int, int],
     ) -> list[Rows]:  # fmt: skip
         """Return for each signal rows that hold all points that a trend might choose."""
         if level is None:
@@ -214,15 +225,19 @@ class Reader:
                      for s in sids]  # fmt: skip
             return [rows.slice(first, last) for first, last in spans]
         edges = np.array([at for gap in gaps for at in (gap.start, gap.end)], np.int64) // level
-        return [self._from_rollups(cut, sid, start, end, level, edges) for sid in sids]
+        return [
+            self._from_rollups(cut, sid, start, end, level, edges, gone.get(sid, 0)) for sid in sids
+        ]
 
     def _from_rollups(
-        self, cut: Cut, sid: int, start: int, end: int, level: int, edges: Column
+        self, cut: Cut, sid: int, start: int, end: int, level: int, edges: Column, gone: int
     ) -> Rows:
         """Return the points of a signal's roll-ups in [start, end), and raw rows where roll-ups do
         not tell all: in buckets cut by the range or by a gap (`edges`), and in those that newer
-        rows reach into."""
+        rows reach into. Before the stamp `gone` there are only roll-ups."""
         first, last = -(-start // level), end // level
+        if start < gone:
+            first, last = start // level, max(last, -(-min(end, gone) // level))
         rolled = [file for file in cut.files if self._is_rolled(file, sid, cut.as_of)]
         named = {file.path for file in rolled}
         plain = [file for file in cut.files if file.path not in named]
@@ -234,14 +249,16 @@ class Reader:
         numbers = buckets.columns["bucket"]
         stale = np.isin(numbers, touched) | buckets.crossed()
         stale |= np.isin(numbers, numbers[stale])
+        stale &= buckets.start >= gone
         found = [*fresh, buckets.take(~stale).points()]
         again = np.unique(np.concatenate([numbers[stale], [first - 1, last]]))
         for low, high in _stretches(again):
             begin, stop = max(low * level, start), min((high + 1) * level, end)
             if begin < stop:
                 found += self._shelf.rows(
-                    [f for f in rolled if f.ts_max >= begin and f.ts_min < stop], [sid], begin,
-                    stop, as_of=cut.as_of, limit=_MAX_RAW,
+                    [f for f in rolled
+                     if f.kind != "rolled" and f.ts_max >= begin and f.ts_min < stop],
+                    [sid], begin, stop, as_of=cut.as_of, limit=_MAX_RAW,
                 )  # fmt: skip
         return merge(found)
 
@@ -257,9 +274,30 @@ class Reader:
                 break
             for rows in self._rows(Cut((), (), None), [file], sids, 0, FOREVER):
                 first = min(first, int(rows.ts.min()))
+            if file.kind == "rolled":
+                buckets = self._shelf.buckets(file, LEVELS[0])
+                own = buckets.stamps("first")[np.isin(buckets.columns["sid"], sids)]
+                first = min(first, int(own.min())) if len(own) else first
         for rows in self._rows(cut, (), sids, 0, FOREVER):
             first = min(first, int(rows.ts.min()))
         return first
+
+
+def _retired(sid: int, before: int, at: int) -> Refused:
+    """Return the refusal of an answer whose rows are gone."""
+    last, day = (datetime.fromtimestamp(t / 1e6, UTC).isoformat() for t in (before, at))
+    return Refused(
+        f"the samples of signal {sid} before {last} were retired on {day}",
+        hint="Ask for a later time, or for a trend: its roll-ups may still be there",
+        code="history.retired", status=410,
+    )  # fmt: skip
+
+
+def _still(sid: int, before: int, at: int, as_of: int | None) -> bool:
+    """Return True; raise Refused for an answer of old: roll-ups tell only of today."""
+    if as_of is not None:
+        raise _retired(sid, before, at)
+    return True
 
 
 def _latest(parts: Sequence[Rows]) -> Rows:

@@ -33,7 +33,10 @@ async def repair_files(
     damaged = {entry.path for entry in files.damaged(named)}
     for number, entry in enumerate(named):
         if entry.path not in damaged:
-            if files.lacks_rollups(entry):
+            if files.lacks_rollups(entry) and entry.kind == "rolled":
+                await tell("history.damaged", _told(entry))
+                catalogue.mark(lease, entry.path, "damaged")
+            elif files.lacks_rollups(entry):
                 again = await asyncio.to_thread(files.write_rollups, entry)
                 catalogue.replace(lease, entry.path, [again])
             if entry.kind == "damaged":  # its disk is back
@@ -51,9 +54,12 @@ async def repair_files(
             if entry.path != written[0].path:
                 files.remove(entry)
         elif entry.kind != "damaged":
-            await tell("history.damaged", {"file": entry.path, "rows": entry.rows,
-                                           "from": entry.ts_min, "to": entry.ts_max})  # fmt: skip
+            await tell("history.damaged", _told(entry))
             catalogue.mark(lease, entry.path, "damaged")
+
+
+def _told(entry: FileEntry) -> dict[str, object]:
+    return {"file": entry.path, "rows": entry.rows, "from": entry.ts_min, "to": entry.ts_max}
 
 
 def _rows_of(entry: FileEntry, blocks: list[tuple[int, SampleBlock]]) -> Part:

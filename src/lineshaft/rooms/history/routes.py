@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -11,7 +12,9 @@ from pydantic import BaseModel, Field
 
 from lineshaft.clock import now_us
 from lineshaft.core.errors import Refused
+from lineshaft.core.facts import AUDIT_KINDS
 from lineshaft.core.signals import Signal
+from lineshaft.rooms.history.engine.retention import Rule
 from lineshaft.rooms.history.engine.rows import Rows
 from lineshaft.rooms.history.formats import as_arrow, as_columns, as_csv, dump
 from lineshaft.rooms.history.reader import FOREVER
@@ -97,6 +100,25 @@ class FactList(BaseModel):
     """Facts, newest first."""
 
     facts: list[FactBody]
+
+
+class RetentionRule(BaseModel):
+    """How long a class of signals stays; of several that fit, the longest prefix holds."""
+
+    model_config = {"extra": "forbid"}
+
+    prefix: str = Field(
+        max_length=800, pattern=r"^([a-z0-9_-]+(/[a-z0-9_-]+)*)?$",
+        description="first levels of paths; empty for all",
+    )  # fmt: skip
+    raw_days: int | None = Field(ge=1, le=40_000, description="days that samples stay; null: ever")
+    rollup_days: int | None = Field(ge=1, le=40_000, description="days that roll-ups stay")
+
+
+class Retention(BaseModel):
+    """All rules; signals that none fits stay for ever."""
+
+    rules: list[RetentionRule] = Field(max_length=1000)
 
 
 Sids = Annotated[
@@ -195,6 +217,7 @@ def router(
         return _json({"from": begin, "to": end, "series": drawn, "gaps": holes})
 
     _add_looks(api, history)
+    _add_retention(api, history)
     return api
 
 
@@ -213,6 +236,9 @@ def _add_looks(api: APIRouter, history: HistoryService) -> None:
         limit: Annotated[int, Query(ge=1, le=5000)] = 200,
     ) -> FactList:
         kinds = [part for part in kind.split(",") if part]
+        if set(kinds) & set(AUDIT_KINDS):
+            raise Refused("the audit is not among these", hint="GET /audit shows it",
+                          code="facts.audit", status=403)  # fmt: skip
         found = await history.facts(kinds, subject, start, to, limit)
         return FactList(
             facts=[
@@ -221,6 +247,23 @@ def _add_looks(api: APIRouter, history: HistoryService) -> None:
                 for f in found
             ]
         )  # fmt: skip
+
+
+def _add_retention(api: APIRouter, history: HistoryService) -> None:
+    @api.get("/retention", summary="How long samples stay", openapi_extra=_READ)
+    async def retention() -> Retention:
+        found = await history.rules()
+        return Retention(rules=[RetentionRule(**asdict(rule)) for rule in found])
+
+    @api.put("/retention", summary="Say how long samples stay",
+             openapi_extra={"x-right": "history.admin"})  # fmt: skip
+    async def set_retention(body: Retention) -> Retention:
+        prefixes = [rule.prefix for rule in body.rules]
+        if len(set(prefixes)) < len(prefixes):
+            raise Refused("two rules have the same prefix", hint="Give one rule a prefix",
+                          code="retention.twice")  # fmt: skip
+        await history.set_rules([Rule(**rule.model_dump()) for rule in body.rules])
+        return body
 
 
 def _range(start: int | None, to: int | None) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -12,11 +13,13 @@ from lineshaft.bus.streams import end
 from lineshaft.core.errors import Broken
 from lineshaft.core.facts import Fact
 from lineshaft.rooms.history.compactor import Compactor
+from lineshaft.rooms.history.engine.retention import Rule
 from lineshaft.rooms.history.engine.rows import Rows
 from lineshaft.rooms.history.facts import FactKeeper
 from lineshaft.rooms.history.files import FileStore
 from lineshaft.rooms.history.reader import Gap, Reader, Series
-from lineshaft.rooms.history.store import FactStore
+from lineshaft.rooms.history.retirement import Retirement
+from lineshaft.rooms.history.store import Catalogue, FactStore
 from lineshaft.rooms.history.tail import Tail
 from lineshaft.rooms.history.writer import Writer
 from lineshaft.settings import History
@@ -24,22 +27,26 @@ from lineshaft.settings import History
 __all__ = ["HistoryService", "keep_history"]
 
 _CATCH_UP_S = 10.0
+_TIDY_S = 5.0
 
 
 async def keep_history(
-    bus: Bus, engine: Engine, folder: Path, settings: History, stop: asyncio.Event
-) -> None:
+    bus: Bus, engine: Engine, folder: Path, settings: History, paths: Callable[[], dict[int, str]],
+    stop: asyncio.Event,
+) -> None:  # fmt: skip
     """Run the writer, the compactor and the keeper of Facts until `stop`; show their state once a
-    second."""
+    second. `paths` gives every signal's path, which says how long it stays."""
     lease = uuid.uuid4().hex
     writer = Writer(bus, engine, folder, settings, lease=lease)
-    compactor = Compactor(
-        engine, data_stream(bus.site), FileStore(folder, lambda _: None), lease=lease
+    stream, files = data_stream(bus.site), FileStore(folder, lambda _: None)
+    compactor = Compactor(engine, stream, files, lease=lease)
+    retirement = Retirement(
+        engine, stream, files, paths, lease=lease, budget_bytes=settings.budget_gb * 1e9
     )
     others = [
         asyncio.ensure_future(FactKeeper(bus, engine, lease=lease).run()),
         asyncio.ensure_future(_show(bus, writer, compactor)),
-        asyncio.ensure_future(_compact(writer, compactor, settings)),
+        asyncio.ensure_future(_tidy(writer, compactor, retirement, settings)),
     ]
     writing = asyncio.ensure_future(writer.run(stop))
     try:
@@ -54,11 +61,16 @@ async def keep_history(
             raise outcome
 
 
-async def _compact(writer: Writer, compactor: Compactor, settings: History) -> None:
+async def _tidy(
+    writer: Writer, compactor: Compactor, retirement: Retirement, settings: History
+) -> None:
+    """Compact and retire for ever, one job after the other."""
     await writer.settled.wait()
-    if not settings.compact_s:
-        await asyncio.Event().wait()
-    await compactor.run(settings.compact_s)
+    while True:
+        busy = bool(settings.compact_s) and await compactor.step()
+        await asyncio.to_thread(retirement.step)
+        if not busy:
+            await asyncio.sleep(settings.compact_s or _TIDY_S)
 
 
 async def _show(bus: Bus, writer: Writer, compactor: Compactor) -> None:
@@ -78,6 +90,7 @@ class HistoryService:
         self.tail = tail
         self._reader = Reader(tail, engine, data_stream(bus.site), folder)
         self._facts = FactStore(engine)
+        self._catalogue = Catalogue(engine, data_stream(bus.site))
 
     async def _caught_up(self) -> None:
         """Wait until the tail has what was accepted before it began: an answer before that would
@@ -123,6 +136,14 @@ class HistoryService:
         """Return the first and last stamp of these signals."""
         await self._caught_up()
         return await asyncio.to_thread(self._reader.extent, sids)
+
+    async def rules(self) -> list[Rule]:
+        """Return how long the classes of signals stay."""
+        return await asyncio.to_thread(self._catalogue.rules)
+
+    async def set_rules(self, rules: list[Rule]) -> None:
+        """Replace all retention rules; they are carried out within ten minutes."""
+        await asyncio.to_thread(self._catalogue.set_rules, rules)
 
     async def facts(
         self, kinds: list[str], subject: str, start: int | None, end: int | None, limit: int

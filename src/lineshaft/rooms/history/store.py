@@ -26,8 +26,9 @@ from sqlalchemy import (
 )  # fmt: skip
 
 from lineshaft.core.errors import Broken
-from lineshaft.core.facts import Fact
+from lineshaft.core.facts import AUDIT_KINDS, Fact
 from lineshaft.records import metadata, reading
+from lineshaft.rooms.history.engine.retention import Rule
 from lineshaft.rooms.history.model import Checkpoint, FileEntry, StreamRow
 
 __all__ = ["Catalogue", "FactStore"]
@@ -193,8 +194,12 @@ class Catalogue:
                 values = [{"stream": self.stream, **asdict(file)} for file in new]
                 connection.execute(insert(files), values)
 
-    def swap(self, lease: str, old: Sequence[str], new: Sequence[FileEntry]) -> None:
-        """Put files in the place of others, all or nothing; the rows of the stream stay the same.
+    def swap(
+        self, lease: str, old: Sequence[str], new: Sequence[FileEntry],
+        retired_before: Mapping[int, int] | None = None, at: int = 0,
+    ) -> None:  # fmt: skip
+        """Put files in the place of others, all or nothing. The rows stay the same, but for those
+        of signals before the stamp in `retired_before`: they are written down as gone since `at`.
 
         Raises Broken `history.lease_lost` where another writer has taken over, `history.changed`
         where one of the old files is not named any more.
@@ -213,6 +218,33 @@ class Catalogue:
             if new:
                 values = [{"stream": self.stream, **asdict(file)} for file in new]
                 connection.execute(insert(files), values)
+            for sid, before in (retired_before or {}).items():
+                key = (retired.c.stream == self.stream) & (retired.c.sid == sid)
+                connection.execute(delete(retired).where(key))
+                row_of = {"stream": self.stream, "sid": sid, "before": before, "at": at}
+                connection.execute(insert(retired).values(row_of))
+
+    def retired(self, sids: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Return those of these signals whose rows before a stamp are gone: (stamp, since when)."""
+        wanted = select(retired.c.sid, retired.c.before, retired.c.at)
+        wanted = wanted.where(retired.c.stream == self.stream)
+        asked = set(sids)
+        with reading(self._engine) as connection:
+            return {sid: (before, at) for sid, before, at in connection.execute(wanted)
+                    if sid in asked}  # fmt: skip
+
+    def rules(self) -> list[Rule]:
+        """Return how long the classes of signals stay, by prefix."""
+        wanted = select(retention_rules).order_by(retention_rules.c.prefix)
+        with reading(self._engine) as connection:
+            return [Rule(*row) for row in connection.execute(wanted)]
+
+    def set_rules(self, rules: Sequence[Rule]) -> None:
+        """Replace all retention rules."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(retention_rules))
+            if rules:
+                connection.execute(insert(retention_rules), [asdict(rule) for rule in rules])
 
     def mark(self, lease: str, path: str, kind: str) -> None:
         """Change a file's kind: `damaged` where it cannot be read, its own where it can again."""
@@ -298,12 +330,14 @@ class FactStore:
         self, *, kinds: Iterable[str] = (), subject: str = "", start: int | None = None,
         end: int | None = None, limit: int = 200,
     ) -> list[Fact]:  # fmt: skip
-        """Return the newest Facts of these kinds (all where none is named) that touch the time
-        [start, end): a Fact with `from` and `to` lasts, any other is a moment."""
+        """Return the newest Facts of these kinds (all but the audit where none is named) that touch
+        the time [start, end): a Fact with `from` and `to` lasts, any other is a moment."""
         wanted = select(facts.c.json)
         names = list(kinds)
         if names:
             wanted = wanted.where(facts.c.kind.in_(names))
+        else:
+            wanted = wanted.where(facts.c.kind.not_in(AUDIT_KINDS))
         if subject:
             wanted = wanted.where(facts.c.subject == subject)
         if start is not None:
