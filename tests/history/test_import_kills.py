@@ -99,3 +99,38 @@ async def test_every_row_once_whenever_it_is_killed(tmp_path: Path, form: str) -
         mine = order[i * ROWS : (i + 1) * ROWS]
         assert len(set(sid[mine].tolist())) == 1
         assert (ts[mine] == wanted).all() and (v[mine] == made[name].to_numpy()).all()
+
+
+async def test_a_full_bus_is_waited_for_and_told(tmp_path: Path) -> None:
+    sink = pa.BufferOutputStream()
+    pa_csv.write_csv(table(), sink)
+    store = ImportStore(open_records(tmp_path / "records.sqlite"))
+    metadata.create_all(store._engine)
+    with NatsServer(tmp_path, max_gb=5) as nats:
+        async with nats.bus() as bus:
+            await bus.ensure_streams(2_000_000)
+            imports = imports_of(tmp_path, bus)
+            shown = await imports.receive("x.csv", body(sink.getvalue().to_pybytes()))
+            working = asyncio.ensure_future(imports.run())
+            number = shown["id"]
+            await until(lambda: store.get(number).state == "waiting")
+            await imports.start(number, skip_problems=False)
+            await until(lambda: "bus is full" in store.get(number).note)
+            assert store.get(number).state == "running"
+            await imports.pause(number)
+            last = (await bus.streams.state("DATA_t")).last
+            await bus.streams.purge("DATA_t", before=last + 1)
+            await imports.resume(number)
+
+            async def room() -> None:
+                while True:
+                    last = (await bus.streams.state("DATA_t")).last
+                    await bus.streams.purge("DATA_t", before=last + 1)
+                    await asyncio.sleep(0.05)
+
+            making_room = asyncio.ensure_future(room())
+            done = await until(lambda: (r := store.get(number)).state == "done" and r)
+            making_room.cancel()
+            working.cancel()
+            await asyncio.gather(making_room, working, return_exceptions=True)
+    assert (done.samples, done.rows, done.note) == (3 * ROWS, ROWS, "")

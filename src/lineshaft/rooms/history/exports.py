@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 from lineshaft.clock import now_us
 from lineshaft.core.errors import LineshaftError, Refused
@@ -119,13 +120,16 @@ class Exports:
         while True:
             self._wake.clear()
             rows = await asyncio.to_thread(self._store.list)
-            for row in rows:
-                if row.finished and row.finished < now_us() - self._keep_us:
-                    await self.remove(row.id)
             due = [row for row in rows if row.state == "running"]
-            if due:
-                await self._work(due[-1])
-                continue
+            try:
+                for row in rows:
+                    if row.finished and row.finished < now_us() - self._keep_us:
+                        await self.remove(row.id)
+                if due:
+                    await self._work(due[-1])
+                    continue
+            except OperationalError:  # a full disk: it is written again from the start
+                _LOG.exception("exports cannot be noted")
             with suppress(TimeoutError):
                 async with asyncio.timeout(_IDLE_S):
                     await self._wake.wait()

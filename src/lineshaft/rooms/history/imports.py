@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 from lineshaft.bus import Bus
 from lineshaft.bus.client import data_stream
@@ -89,6 +90,9 @@ class Imports:
             await asyncio.to_thread(kind_of, part)
             number = await asyncio.to_thread(self._store.add, name, size, now_us())
             part.rename(self._file(number))
+        except OSError as error:
+            raise Refused(f"the file cannot be kept: {error.strerror}", code="import.disk",
+                          hint="Free some space first", status=507) from error  # fmt: skip
         finally:
             part.unlink(missing_ok=True)
         self._wake.set()
@@ -184,7 +188,11 @@ class Imports:
                     async with asyncio.timeout(_IDLE_S):
                         await self._wake.wait()
                 continue
-            await self._work(due[-1])
+            try:
+                await self._work(due[-1])
+            except OperationalError:  # a full disk: it is tried again from the last place
+                _LOG.exception("import %s cannot note how far it is", due[-1].id)
+                await asyncio.sleep(_IDLE_S)
 
     async def _work(self, row: ImportRow) -> None:
         self._halt.clear()
@@ -201,6 +209,8 @@ class Imports:
                 await asyncio.sleep(_WAIT_S)
             else:
                 await self._fail(row.id, str(error))
+        except OperationalError:
+            raise
         except Exception as error:
             _LOG.exception("import %s failed", row.id)
             await self._fail(row.id, f"the platform failed at this file: {type(error).__name__}")
@@ -246,8 +256,10 @@ class Imports:
             blocks = await asyncio.to_thread(self._blocks, row, parser, piece, there)
             there = ""
             for block, is_there in blocks:
-                seq = seq if is_there else await self._publish(row.id, block)
-                samples += len(block)
+                sent = seq if is_there else await self._publish(row.id, block)
+                if sent is None:
+                    return
+                seq, samples = sent, samples + len(block)
             place = piece.end
             await asyncio.to_thread(
                 self._store.progress, row.id, astuple(place), place.rows, samples, seq
@@ -298,15 +310,23 @@ class Imports:
         done = ids.index(there) + 1 if there in ids else 0
         return [(block, i < done) for i, block in enumerate(blocks)]
 
-    async def _publish(self, number: int, block: SampleBlock) -> int:
-        while True:
+    async def _publish(self, number: int, block: SampleBlock) -> int | None:
+        """Return the block's number in the stream, None where the import is to stop before."""
+        waited = False
+        while not self._halt.is_set():
             try:
-                return await self._bus.publish(block)
+                seq = await self._bus.publish(block)
             except Broken as error:
                 if error.code != "bus.full":
                     raise
+                waited = True
                 await self._note(number, "the bus is full; waiting until it has room")
                 await asyncio.sleep(_WAIT_S)
+            else:
+                if waited:
+                    await self._note(number, "")
+                return seq
+        return None
 
     async def _keep_pace(self, number: int, seq: int) -> None:
         """Wait while the writer is far behind: what waits in the stream fills memory elsewhere."""

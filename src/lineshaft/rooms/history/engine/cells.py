@@ -202,7 +202,7 @@ class Parser:
     def _long(self, table: pa.Table) -> "_Raw":
         long, n = self.form.long, len(table)
         names = _words(table, long.path)
-        units = _words(table, long.unit) if long.unit else pa.array([""] * n)
+        units = _text(_words(table, long.unit), self.form) if long.unit else pa.array([""] * n)
         kinds = _words(table, long.kind) if long.kind else pa.array([""] * n)
         joined = pc.binary_join_element_wise(names, units, kinds, "\0").dictionary_encode()
         numbers = [self.number(*name.split("\0")) for name in joined.dictionary.to_pylist()]
