@@ -1,5 +1,6 @@
 """The doors of grids and statistics."""
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
@@ -152,7 +153,7 @@ def router(history: HistoryService, signals: Callable[[], Sequence[Signal]]) -> 
         if (end - begin) // width * len(sids) > MAX_CELLS:
             raise _too_large()
         edges = aligned_edges(begin, end, width)
-        known = {signal.sid: signal for signal in signals()}
+        known = await asyncio.to_thread(signals, sids)
         found = await grids.grid(
             sids, _sources(sids, known), edges, How(how), Rule(quality), _holding(max_hold)
         )
@@ -171,7 +172,7 @@ def router(history: HistoryService, signals: Callable[[], Sequence[Signal]]) -> 
     ) -> Response:
         sids = parse_sids(sid)
         begin, end = _range(start, to)
-        known = {signal.sid: signal for signal in signals()}
+        known = await asyncio.to_thread(signals, sids)
         found = await grids.statistics(
             sids, _sources(sids, known), begin, end, Rule(quality), _holding(max_hold),
             Limits(low, high),
