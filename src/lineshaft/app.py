@@ -22,7 +22,7 @@ from lineshaft.clock import monotonic_s
 from lineshaft.core.errors import Broken, LineshaftError
 from lineshaft.core.signals import Signal
 from lineshaft.plan import PLANT_USER, DemoPlant, Plan
-from lineshaft.settings import Settings
+from lineshaft.settings import Http, Settings
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from lineshaft.rooms.history.tail import Tail
     from lineshaft.rooms.plant.store import SignalStore
     from lineshaft.web.live import Live
-    from lineshaft.web.sessions import Sessions
+    from lineshaft.web.people import People
     from lineshaft.web.sql import SqlDesk
     from lineshaft.web.system import Overview
 
@@ -140,13 +140,16 @@ async def run_web(ground: Ground, stop: asyncio.Event) -> None:
     from granian.constants import Interfaces
     from granian.server.embed import Server
 
+    from lineshaft.web.audit import Audit
     from lineshaft.web.gate import Gate
 
-    application, background, sessions, live = build_web(ground)
+    application, background, people, live = build_web(ground)
+    audit = Audit(ground.bus.tell)
+    background.append(audit.run())
     http = ground.settings.http
     hosts = frozenset({"127.0.0.1", "localhost", "::1"})
     server = Server(
-        Gate(application, sessions, hosts),
+        Gate(application, people.sessions, audit, hosts),
         address=http.host,
         port=http.port,
         interface=Interfaces.ASGI,
@@ -169,8 +172,8 @@ async def run_web(ground: Ground, stop: asyncio.Event) -> None:
             raise outcome
 
 
-def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
-    """Return the application, what must run beside it, its sessions and its live stream."""
+def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
+    """Return the application, what must run beside it, its people and its live stream."""
     from lineshaft.clock import now_us
     from lineshaft.records import open_records
     from lineshaft.rooms.connect.board import SourceBoard
@@ -189,13 +192,13 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
     from lineshaft.web.desk_routes import desk_router
     from lineshaft.web.doors import build_api
     from lineshaft.web.live import Live
-    from lineshaft.web.sessions import Sessions
+    from lineshaft.web.people import People
     from lineshaft.web.sql_routes import router as sql_router
 
     bus, folder = ground.bus, ground.folder
     engine = open_records(folder / "records.sqlite")
     signals = SignalStore(engine, now_us)
-    sessions = Sessions(engine, (folder / "keys" / "platform.key").read_text().strip())
+    people = People(engine, (folder / "keys" / "platform.key").read_text().strip())
     board = SourceBoard(bus, SourceStore(engine), now_us)
     live = Live(bus, board.sources)
     listeners = [live.heard]
@@ -211,7 +214,7 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
     imports, exports = _exchange(ground, engine, signals, history, all_signals)
     calculations, calculation_doors = _calculations(bus, engine, signals, history, listeners)
     routers = [
-        system.session_router(sessions),
+        *_people_routers(people, engine, ground.settings.http),
         system.system_router(overview),
         system.live_router(live),
         system.panel_router(_Panel(bus) if ground.plan.demo else None),
@@ -228,7 +231,19 @@ def build_web(ground: Ground) -> tuple[Any, Sequence[Any], "Sessions", "Live"]:
     hearing = _hear_states(bus, overview, board, live)
     background = [tail.run(), live.follow_facts(), overview.measure(), hearing, queries.attend(),
                   imports.run(), exports.run(), calculations.run()]  # fmt: skip
-    return build_api(routers), background, sessions, live
+    return build_api(routers), background, people, live
+
+
+def _people_routers(people: "People", engine: "Engine", http: Http) -> "list[APIRouter]":
+    from lineshaft.rooms.history.store import FactStore
+    from lineshaft.web import people_routes
+
+    return [
+        people_routes.session_router(people, is_tls=http.is_tls),
+        people_routes.people_router(people, http.url),
+        people_routes.tokens_router(people),
+        people_routes.audit_router(FactStore(engine)),
+    ]
 
 
 async def _hear_states(bus: Bus, overview: "Overview", board: "SourceBoard", live: "Live") -> None:
@@ -310,7 +325,7 @@ def describe_api() -> dict[str, Any]:
 
     nobody: Any = None  # a description asks no room anything
     routers = [
-        system.session_router(nobody),
+        *_people_routers(nobody, nobody, Http()),
         system.system_router(nobody),
         system.live_router(nobody),
         system.panel_router(nobody),

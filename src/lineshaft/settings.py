@@ -42,6 +42,16 @@ class Http:
     host: str = _setting("127.0.0.1", "address to listen on; only loopback is allowed so far")
     port: int = _setting(8400, "port to listen on")
 
+    @property
+    def is_tls(self) -> bool:
+        """Return whether the doors speak TLS."""
+        return False
+
+    @property
+    def url(self) -> str:
+        """Return where people's browsers find the console."""
+        return f"http://{self.host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True)
 class Bus:

@@ -12,8 +12,10 @@ import lineshaft.rooms.history.calculation_store
 import lineshaft.rooms.history.import_store
 import lineshaft.rooms.history.store
 import lineshaft.rooms.plant.store
+import lineshaft.web.accounts
 import lineshaft.web.desk
-import lineshaft.web.sessions  # noqa: F401
+import lineshaft.web.sessions
+import lineshaft.web.tokens  # noqa: F401
 from lineshaft.records import metadata, open_records
 from lineshaft.records.migrate import HEAD, is_current, migrate
 

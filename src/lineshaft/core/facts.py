@@ -11,7 +11,9 @@ from typing import Any
 
 from lineshaft.core.errors import Refused
 
-__all__ = ["Fact"]
+__all__ = ["AUDIT_KINDS", "Fact"]
+
+AUDIT_KINDS = ("audit.called", "audit.refused")  # who did what: not for every reader of Facts
 
 _MAX_BYTES = 256 * 1024
 _TYPES = {

@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 
 from lineshaft import __version__
 from lineshaft.core.errors import LineshaftError
+from lineshaft.web.guard import guard
+from lineshaft.web.throttle import Throttled
 
 __all__ = ["STATIC", "build_api"]
 
@@ -24,7 +26,8 @@ _NO_CONSOLE = """<!doctype html><title>Lineshaft</title>
 
 
 def build_api(routers: Sequence[APIRouter]) -> FastAPI:
-    """Return the application that serves these operations under /api/v1, and the console."""
+    """Return the application that serves these operations under /api/v1, and the console; raise
+    ValueError for an operation that declares no right."""
     api = FastAPI(
         title="Lineshaft",
         version=__version__,
@@ -35,6 +38,7 @@ def build_api(routers: Sequence[APIRouter]) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     for router in routers:
+        guard(router)
         api.include_router(router, prefix="/api/v1")
     api.add_exception_handler(LineshaftError, _own_error)
     api.add_exception_handler(RequestValidationError, _bad_request)
@@ -49,7 +53,8 @@ def build_api(routers: Sequence[APIRouter]) -> FastAPI:
 
 async def _own_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, LineshaftError)
-    return JSONResponse(error.as_dict(), status_code=error.status)
+    wait = {"Retry-After": str(error.retry_s)} if isinstance(error, Throttled) else None
+    return JSONResponse(error.as_dict(), status_code=error.status, headers=wait)
 
 
 async def _bad_request(_: Request, error: Exception) -> Response:

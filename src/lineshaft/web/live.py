@@ -20,7 +20,7 @@ from lineshaft.bus import Bus, Message
 from lineshaft.bus.client import fact_stream
 from lineshaft.clock import monotonic_s
 from lineshaft.core.errors import Broken, Refused
-from lineshaft.core.facts import Fact
+from lineshaft.core.facts import AUDIT_KINDS, Fact
 from lineshaft.rooms.history.formats import as_columns, dump
 from lineshaft.rooms.history.tail import Tail
 
@@ -87,6 +87,8 @@ class Live:
             return
         with suppress(Refused):
             fact = Fact.from_json(item.data)
+            if fact.kind in AUDIT_KINDS:
+                return  # who did what is for those with the right alone, at GET /audit
             for page in self._pages:
                 page.facts.append(fact)
                 page.wake.set()

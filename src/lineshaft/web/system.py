@@ -1,4 +1,4 @@
-"""The doors of the platform itself: sign-in, state of the processes, live stream, plant panel."""
+"""The doors of the platform itself: state of the processes, live stream, plant panel."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import psutil
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,26 +21,11 @@ from lineshaft.core.ports import PlantPanel
 from lineshaft.rooms.history.engine.rows import split_seq
 from lineshaft.rooms.history.routes import Sids, parse_sids
 from lineshaft.rooms.history.tail import Tail
-from lineshaft.web.gate import COOKIE, read_cookie
 from lineshaft.web.live import Live
-from lineshaft.web.sessions import Session, Sessions
 
-__all__ = ["Overview", "live_router", "panel_router", "session_router", "system_router"]
+__all__ = ["Overview", "live_router", "panel_router", "system_router"]
 
 _MEASURE_S = 5.0
-
-
-class Code(BaseModel):
-    """A one-time sign-in code."""
-
-    code: str = Field(max_length=200)
-
-
-class Who(BaseModel):
-    """Who is signed in, until when (µs)."""
-
-    user: str
-    expires: int
 
 
 class ProcessState(BaseModel):
@@ -100,45 +85,6 @@ class HistoryState(Protocol):
     """What the keeping process last showed."""
 
     def __call__(self) -> Mapping[str, Any]: ...
-
-
-def session_router(sessions: Sessions) -> APIRouter:
-    """Return the operations of sign-in."""
-    api = APIRouter(tags=["session"])
-
-    @api.post("/session", status_code=204, summary="Sign in with a one-time code")
-    async def sign_in(body: Code) -> Response:
-        token, session = await asyncio.to_thread(sessions.sign_in, body.code)
-        response = Response(status_code=204)
-        seconds = (session.expires - now_us()) // 1_000_000
-        response.set_cookie(
-            COOKIE, token, max_age=seconds, httponly=True, samesite="strict", path="/"
-        )
-        return response
-
-    @api.get("/session", summary="Who is signed in")
-    async def who(request: Request) -> Who:
-        session: Session = request.scope["state"]["session"]
-        return Who(user=session.user, expires=session.expires)
-
-    @api.delete("/session", status_code=204, summary="Sign out")
-    async def sign_out(request: Request) -> Response:
-        token = read_cookie(dict(request.scope["headers"]))
-        await asyncio.to_thread(sessions.end, token)
-        response = Response(status_code=204)
-        response.delete_cookie(COOKIE, path="/")
-        return response
-
-    @api.post("/session/code", summary="Make a one-time code (with the data folder's key)")
-    async def make_code(request: Request) -> Code:
-        session: Session = request.scope["state"]["session"]
-        if session.user != "administrator":
-            raise Refused("only the data folder's key makes sign-in links",
-                          hint="Run `lineshaft link` on the platform's machine",
-                          code="session.right", status=403)  # fmt: skip
-        return Code(code=sessions.make_code())
-
-    return api
 
 
 class Overview:
@@ -219,7 +165,8 @@ def system_router(overview: Overview) -> APIRouter:
     """Return the operation that shows the platform's state."""
     api = APIRouter(tags=["system"])
 
-    @api.get("/system", summary="State of the platform")
+    @api.get("/system", summary="State of the platform",
+             openapi_extra={"x-right": "system.read"})  # fmt: skip
     async def system() -> SystemView:
         return await overview.view()
 
@@ -230,7 +177,8 @@ def live_router(live: Live) -> APIRouter:
     """Return the live stream."""
     api = APIRouter(tags=["live"])
 
-    @api.get("/live", summary="Server-sent events: values, fact, sources", response_model=None)
+    @api.get("/live", summary="Server-sent events: values, fact, sources", response_model=None,
+             openapi_extra={"x-right": "history.read"})  # fmt: skip
     async def events(
         sid: Sids = "",
         last_event_id: Annotated[str, Header(max_length=40)] = "",
@@ -255,11 +203,13 @@ def panel_router(panel: PlantPanel | None) -> APIRouter:
                           code="panel.none", status=404)  # fmt: skip
         return panel
 
-    @api.get("/panel", summary="State of the simulated plant")
+    @api.get("/panel", summary="State of the simulated plant",
+             openapi_extra={"x-right": "panel.read"})  # fmt: skip
     async def show() -> dict[str, Any]:
         return dict(await there().handle({}))
 
-    @api.post("/panel", summary="Change speed, switch a disturbance, restart after a trip")
+    @api.post("/panel", summary="Change speed, switch a disturbance, restart after a trip",
+              openapi_extra={"x-right": "panel.write"})  # fmt: skip
     async def change(body: PanelRequest) -> dict[str, Any]:
         return dict(await there().handle(body.model_dump(exclude_none=True)))
 

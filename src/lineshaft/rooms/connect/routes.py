@@ -27,6 +27,10 @@ __all__ = ["router"]
 _ASK_S = 15.0
 _BROWSE_S = 75.0
 _NOT_FOUND = {"source.unknown", "certificate.unknown"}
+_READ = {"x-right": "sources.read"}
+_WRITE = {"x-right": "sources.write"}
+_CERTIFICATES = {"x-right": "certificates.read"}
+_TRUST = {"x-right": "certificates.write"}
 
 
 class Endpoint(BaseModel):
@@ -61,20 +65,20 @@ async def _ask(bus: Bus, verb: str, body: Mapping[str, Any], timeout_s: float) -
 
 def _add_sources(doors: APIRouter, bus: Bus, board: SourceBoard) -> None:
     @doors.get("/sources", response_model=SourceList, tags=["sources"],
-               operation_id="list_sources")  # fmt: skip
+               operation_id="list_sources", openapi_extra=_READ)  # fmt: skip
     async def list_sources() -> Any:
         """List the sources and how each is doing."""
         return {"sources": await asyncio.to_thread(board.sources)}
 
     @doors.post("/sources", response_model=SourceView, status_code=201, tags=["sources"],
-                operation_id="add_source")  # fmt: skip
+                operation_id="add_source", openapi_extra=_WRITE)  # fmt: skip
     async def add_source(body: SourceDraft) -> Any:
         """Add a server as a source: it is browsed, its signals are listed, it starts."""
         made = await _ask(bus, "add", body.model_dump(), _BROWSE_S)
         return await asyncio.to_thread(board.source, made["id"])
 
     @doors.put("/sources/{source_id}", response_model=SourceView, tags=["sources"],
-               operation_id="change_source")  # fmt: skip
+               operation_id="change_source", openapi_extra=_WRITE)  # fmt: skip
     async def change_source(source_id: str, body: SourceChange) -> Any:
         """Change what is given of a source; the rest stays."""
         change = {**body.model_dump(exclude_unset=True), "id": source_id}
@@ -82,7 +86,7 @@ def _add_sources(doors: APIRouter, bus: Bus, board: SourceBoard) -> None:
         return await asyncio.to_thread(board.source, source_id)
 
     @doors.delete("/sources/{source_id}", status_code=204, tags=["sources"],
-                  operation_id="remove_source")  # fmt: skip
+                  operation_id="remove_source", openapi_extra=_WRITE)  # fmt: skip
     async def remove_source(source_id: str) -> Response:
         """Remove a source; its signals and their history stay."""
         await _ask(bus, "remove", {"id": source_id}, _ASK_S)
@@ -91,32 +95,33 @@ def _add_sources(doors: APIRouter, bus: Bus, board: SourceBoard) -> None:
 
 def _add_opcua(doors: APIRouter, bus: Bus) -> None:
     @doors.post("/opcua/probe", response_model=ProbeAnswer, tags=["opcua"],
-                operation_id="probe_server")  # fmt: skip
+                operation_id="probe_server", openapi_extra=_WRITE)  # fmt: skip
     async def probe_server(body: Endpoint) -> Any:
         """Ask a server how it can be connected and which certificate it shows."""
         return await _ask(bus, "probe", body.model_dump(), _ASK_S)
 
     @doors.get("/opcua/certificates", response_model=CertificateList, tags=["opcua"],
-               operation_id="list_certificates")  # fmt: skip
+               operation_id="list_certificates", openapi_extra=_CERTIFICATES)  # fmt: skip
     async def list_certificates() -> Any:
         """List servers' certificates, trusted and waiting, and our own."""
         return await _ask(bus, "certificates", {}, _ASK_S)
 
-    @doors.post("/opcua/trust", status_code=204, tags=["opcua"], operation_id="trust_certificate")
+    @doors.post("/opcua/trust", status_code=204, tags=["opcua"],
+                operation_id="trust_certificate", openapi_extra=_TRUST)  # fmt: skip
     async def trust_certificate(body: Thumbprint) -> Response:
         """Trust a certificate that waits; sources refused for it are tried again at once."""
         await _ask(bus, "trust", body.model_dump(), _ASK_S)
         return Response(status_code=204)
 
     @doors.post("/opcua/distrust", status_code=204, tags=["opcua"],
-                operation_id="distrust_certificate")  # fmt: skip
+                operation_id="distrust_certificate", openapi_extra=_TRUST)  # fmt: skip
     async def distrust_certificate(body: Thumbprint) -> Response:
         """Trust a certificate no more."""
         await _ask(bus, "distrust", body.model_dump(), _ASK_S)
         return Response(status_code=204)
 
     @doors.post("/opcua/browse", response_model=BrowseAnswer, tags=["opcua"],
-                operation_id="browse_server")  # fmt: skip
+                operation_id="browse_server", openapi_extra=_WRITE)  # fmt: skip
     async def browse_server(body: BrowseRequest) -> Any:
         """Look round a server: its variables with names, units, ranges and present values."""
         return await _ask(bus, "browse", body.model_dump(), _BROWSE_S)
