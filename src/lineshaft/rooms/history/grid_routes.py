@@ -132,8 +132,10 @@ def duration_us(text: str, name: str) -> int:
     return found
 
 
-def router(history: HistoryService, signals: Callable[[], Sequence[Signal]]) -> APIRouter:
-    """Return the operations; `signals` gives what there is now."""
+def router(
+    history: HistoryService, signals: Callable[[Sequence[int]], Mapping[int, Signal]]
+) -> APIRouter:
+    """Return the operations; `signals` gives those with these ids that there are."""
     api, grids = APIRouter(tags=["history"]), Grids(history)
 
     @api.get("/grid", summary="Signals on one aligned time grid", response_model=GridAnswer,
