@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Changing calls and refusals, newest first */
+        get: operations["list_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/calculations": {
         parameters: {
             query?: never;
@@ -316,6 +333,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/invitation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Set the password and sign in */
+        post: operations["accept_invitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/invitation/look": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Whose invitation this is */
+        post: operations["look_at_invitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/last": {
         parameters: {
             query?: never;
@@ -504,6 +555,93 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/people": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The people */
+        get: operations["list_people"];
+        put?: never;
+        /** Let somebody in */
+        post: operations["add_person"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/people/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Change a person */
+        put: operations["change_person"];
+        post?: never;
+        /** Remove a person */
+        delete: operations["remove_person"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/people/{name}/invitation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Invite again, to set a new password */
+        post: operations["invite_person"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/people/{name}/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A person's tokens */
+        get: operations["list_tokens_of"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/people/{name}/tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Revoke a person's token */
+        delete: operations["revoke_token_of"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/raw": {
         parameters: {
             query?: never;
@@ -521,6 +659,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How long samples stay */
+        get: operations["retention"];
+        /** Say how long samples stay */
+        put: operations["set_retention"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -530,8 +686,9 @@ export interface paths {
         };
         /** Who is signed in */
         get: operations["who"];
-        put?: never;
-        /** Sign in with a one-time code */
+        /** Change one's own name or language */
+        put: operations["change_myself"];
+        /** Sign in, by link or by password */
         post: operations["sign_in"];
         /** Sign out */
         delete: operations["sign_out"];
@@ -549,9 +706,61 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Make a one-time code (with the data folder's key) */
+        /** Make a sign-in link's code (with the data folder's key) */
         post: operations["make_code"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Change one's own password */
+        put: operations["change_password"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One's own sessions */
+        get: operations["list_sessions"];
+        put?: never;
+        post?: never;
+        /** End all other sessions of one's own */
+        delete: operations["end_other_sessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End a session of one's own */
+        delete: operations["end_session"];
         options?: never;
         head?: never;
         patch?: never;
@@ -736,6 +945,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One's own tokens */
+        get: operations["list_tokens"];
+        put?: never;
+        /** Make a token */
+        post: operations["make_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Revoke a token */
+        delete: operations["revoke_token"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/trend": {
         parameters: {
             query?: never;
@@ -794,12 +1038,69 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * Acceptance
+         * @description An invitation, and the password that shall hold.
+         */
+        Acceptance: {
+            /** Code */
+            code: string;
+            /** Password */
+            password: string;
+        };
+        /**
          * Aggregate
          * @description What a cell says (OPC 10000-13): `last` is the value that held at the cell's beginning, `twa`
          *     the mean weighted by time, `good_share` for which share of the cell a good value held.
          * @enum {string}
          */
         Aggregate: "last" | "mean" | "twa" | "min" | "max" | "first" | "count" | "good_share";
+        /**
+         * AuditEntry
+         * @description A changing call or a refusal; `count` alike refusals lie between `from` and `to` (µs).
+         */
+        AuditEntry: {
+            /** Address */
+            address: string;
+            /** At */
+            at: number;
+            /**
+             * By
+             * @description session:…, token:… or key; empty for nobody
+             */
+            by: string;
+            /**
+             * Count
+             * @default 1
+             */
+            count: number;
+            /** From */
+            from?: number | null;
+            /**
+             * Kind
+             * @description audit.called or audit.refused
+             */
+            kind: string;
+            /** Method */
+            method: string;
+            /** Operation */
+            operation: string;
+            /** Path */
+            path: string;
+            /** Status */
+            status: number;
+            /** To */
+            to?: number | null;
+            /** Who */
+            who: string;
+        };
+        /**
+         * AuditList
+         * @description What the audit holds, newest first.
+         */
+        AuditList: {
+            /** Entries */
+            entries: components["schemas"]["AuditEntry"][];
+        };
         /**
          * BackfillRequest
          * @description A range to compute again.
@@ -1204,14 +1505,6 @@ export interface components {
              * @description UCUM code of the result; null: what comes out
              */
             unit?: string | null;
-        };
-        /**
-         * Code
-         * @description A one-time sign-in code.
-         */
-        Code: {
-            /** Code */
-            code: string;
         };
         /**
          * ColumnForm
@@ -1709,6 +2002,34 @@ export interface components {
             } | null;
         };
         /**
+         * Invitation
+         * @description A link that works once, within seven days; nobody can see it again.
+         */
+        Invitation: {
+            /** Link */
+            link: string;
+        };
+        /**
+         * InvitationCode
+         * @description The code of an invitation.
+         */
+        InvitationCode: {
+            /** Code */
+            code: string;
+        };
+        /**
+         * Invited
+         * @description Whose invitation it is.
+         */
+        Invited: {
+            /** Display Name */
+            display_name: string;
+            /** Language */
+            language: string | null;
+            /** Name */
+            name: string;
+        };
+        /**
          * LastError
          * @description What went wrong last.
          */
@@ -1830,6 +2151,57 @@ export interface components {
              * @default
              */
             value: string;
+        };
+        /**
+         * NewPerson
+         * @description A person just added, and their invitation.
+         */
+        NewPerson: {
+            /** Created */
+            created: number;
+            /** Display Name */
+            display_name: string;
+            /** Enabled */
+            enabled: boolean;
+            /** Has Password */
+            has_password: boolean;
+            /**
+             * Invited Until
+             * @description How long the open invitation holds
+             */
+            invited_until: number | null;
+            /** Language */
+            language: string | null;
+            /** Link */
+            link: string;
+            /** Name */
+            name: string;
+            /** Role */
+            role: string;
+            /** Seen */
+            seen: number | null;
+        };
+        /**
+         * NewToken
+         * @description A token just made; its text is shown this once.
+         */
+        NewToken: {
+            /** Created */
+            created: number;
+            /** Expires */
+            expires: number;
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Owner */
+            owner: string;
+            /** Scopes */
+            scopes: string[];
+            /** Token */
+            token: string;
+            /** Used */
+            used: number | null;
         };
         /**
          * NodeView
@@ -1972,6 +2344,16 @@ export interface components {
             to: number;
         };
         /**
+         * OwnChange
+         * @description What one changes of oneself; what is left out stays.
+         */
+        OwnChange: {
+            /** Display Name */
+            display_name?: string | null;
+            /** Language */
+            language?: string | null;
+        };
+        /**
          * PanelRequest
          * @description A wish to the simulated plant: one of the fields.
          */
@@ -1987,6 +2369,90 @@ export interface components {
             restart?: boolean | null;
             /** Speed */
             speed?: number | null;
+        };
+        /**
+         * PasswordChange
+         * @description The password that holds, and the one that shall.
+         */
+        PasswordChange: {
+            /** New */
+            new: string;
+            /** Old */
+            old: string;
+        };
+        /**
+         * Person
+         * @description A person; times in µs.
+         */
+        Person: {
+            /** Created */
+            created: number;
+            /** Display Name */
+            display_name: string;
+            /** Enabled */
+            enabled: boolean;
+            /** Has Password */
+            has_password: boolean;
+            /**
+             * Invited Until
+             * @description How long the open invitation holds
+             */
+            invited_until: number | null;
+            /** Language */
+            language: string | null;
+            /** Name */
+            name: string;
+            /** Role */
+            role: string;
+            /** Seen */
+            seen: number | null;
+        };
+        /**
+         * PersonChange
+         * @description What changes of a person; what is left out stays.
+         */
+        PersonChange: {
+            /** Display Name */
+            display_name?: string | null;
+            /** Enabled */
+            enabled?: boolean | null;
+            /** Language */
+            language?: string | null;
+            /** Role */
+            role?: string | null;
+        };
+        /**
+         * PersonDraft
+         * @description Somebody to be let in.
+         */
+        PersonDraft: {
+            /**
+             * Display Name
+             * @default
+             */
+            display_name: string;
+            /** Language */
+            language?: string | null;
+            /**
+             * Name
+             * @description 2 to 32 of a-z, 0-9, '.', '-', '_'
+             */
+            name: string;
+            /**
+             * Role
+             * @description viewer, operator, engineer, administrator
+             */
+            role: string;
+        };
+        /**
+         * PersonList
+         * @description The people, by name, and the roles there are.
+         */
+        PersonList: {
+            /** People */
+            people: components["schemas"]["Person"][];
+            /** Roles */
+            roles: string[];
         };
         /**
          * PointBody
@@ -2092,6 +2558,35 @@ export interface components {
          */
         Quality: "good" | "usable" | "worst";
         /**
+         * Retention
+         * @description All rules; signals that none fits stay for ever.
+         */
+        Retention: {
+            /** Rules */
+            rules: components["schemas"]["RetentionRule"][];
+        };
+        /**
+         * RetentionRule
+         * @description How long a class of signals stays; of several that fit, the longest prefix holds.
+         */
+        RetentionRule: {
+            /**
+             * Prefix
+             * @description first levels of paths; empty for all
+             */
+            prefix: string;
+            /**
+             * Raw Days
+             * @description days that samples stay; null: ever
+             */
+            raw_days: number | null;
+            /**
+             * Rollup Days
+             * @description days that roll-ups stay
+             */
+            rollup_days: number | null;
+        };
+        /**
          * SampleColumns
          * @description Samples as columns of one length.
          */
@@ -2161,6 +2656,34 @@ export interface components {
             uri: string;
         };
         /**
+         * SessionItem
+         * @description One of one's own sessions; times in µs.
+         */
+        SessionItem: {
+            /** Address */
+            address: string;
+            /** Agent */
+            agent: string;
+            /** Created */
+            created: number;
+            /** Expires */
+            expires: number;
+            /** Id */
+            id: string;
+            /** Is This */
+            is_this: boolean;
+            /** Seen */
+            seen: number;
+        };
+        /**
+         * SessionList
+         * @description One's own sessions, newest first.
+         */
+        SessionList: {
+            /** Sessions */
+            sessions: components["schemas"]["SessionItem"][];
+        };
+        /**
          * SheetVerdict
          * @description What a sheet changes; counts are whole, lists hold the first.
          */
@@ -2208,6 +2731,26 @@ export interface components {
             unknown_count: number;
             /** Unknown Lines */
             unknown_lines: components["schemas"]["Trouble"][];
+        };
+        /**
+         * SignIn
+         * @description Either the code of a sign-in link, or name and password.
+         */
+        SignIn: {
+            /** Code */
+            code?: string | null;
+            /** Name */
+            name?: string | null;
+            /** Password */
+            password?: string | null;
+        };
+        /**
+         * SignInCode
+         * @description A one-time sign-in code.
+         */
+        SignInCode: {
+            /** Code */
+            code: string;
         };
         /**
          * SignalChange
@@ -2790,6 +3333,52 @@ export interface components {
             zone: string;
         };
         /**
+         * TokenDraft
+         * @description A token to be made.
+         */
+        TokenDraft: {
+            /**
+             * Days
+             * @default 90
+             */
+            days: number;
+            /** Name */
+            name: string;
+            /**
+             * Scopes
+             * @description kind.action; left out: to read the plant
+             */
+            scopes?: string[] | null;
+        };
+        /**
+         * TokenItem
+         * @description A token without its secret; times in µs.
+         */
+        TokenItem: {
+            /** Created */
+            created: number;
+            /** Expires */
+            expires: number;
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Owner */
+            owner: string;
+            /** Scopes */
+            scopes: string[];
+            /** Used */
+            used: number | null;
+        };
+        /**
+         * TokenList
+         * @description Tokens, newest first.
+         */
+        TokenList: {
+            /** Tokens */
+            tokens: components["schemas"]["TokenItem"][];
+        };
+        /**
          * Trend
          * @description What draws some signals over a time range.
          */
@@ -2897,11 +3486,29 @@ export interface components {
         };
         /**
          * Who
-         * @description Who is signed in, until when (µs).
+         * @description Who is signed in, until when at the latest (µs), and what they may do.
          */
         Who: {
+            /**
+             * By
+             * @description session, token or key
+             */
+            by: string;
+            /** Display Name */
+            display_name: string;
             /** Expires */
             expires: number;
+            /** Has Password */
+            has_password: boolean;
+            /** Language */
+            language: string | null;
+            /**
+             * Rights
+             * @description kind.action
+             */
+            rights: string[];
+            /** Role */
+            role: string;
             /** User */
             user: string;
         };
@@ -2979,6 +3586,43 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    list_audit: {
+        parameters: {
+            query?: {
+                who?: string;
+                kind?: string;
+                /** @description µs */
+                from?: number;
+                /** @description µs */
+                to?: number;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditList"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     list_calculations: {
         parameters: {
             query?: never;
@@ -3742,6 +4386,70 @@ export interface operations {
             };
         };
     };
+    accept_invitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Acceptance"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    look_at_invitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InvitationCode"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Invited"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     last: {
         parameters: {
             query: {
@@ -4151,6 +4859,215 @@ export interface operations {
             };
         };
     };
+    list_people: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonList"];
+                };
+            };
+        };
+    };
+    add_person: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PersonDraft"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewPerson"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    change_person: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PersonChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Person"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    remove_person: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    invite_person: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Invitation"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_tokens_of: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenList"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    revoke_token_of: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     raw: {
         parameters: {
             query: {
@@ -4193,6 +5110,59 @@ export interface operations {
             };
         };
     };
+    retention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retention"];
+                };
+            };
+        };
+    };
+    set_retention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Retention"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retention"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     who: {
         parameters: {
             query?: never;
@@ -4213,6 +5183,37 @@ export interface operations {
             };
         };
     };
+    change_myself: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OwnChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     sign_in: {
         parameters: {
             query?: never;
@@ -4222,7 +5223,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Code"];
+                "application/json": components["schemas"]["SignIn"];
             };
         };
         responses: {
@@ -4277,7 +5278,105 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Code"];
+                    "application/json": components["schemas"]["SignInCode"];
+                };
+            };
+        };
+    };
+    change_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionList"];
+                };
+            };
+        };
+    };
+    end_other_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    end_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };
@@ -4629,6 +5728,88 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SystemView"];
+                };
+            };
+        };
+    };
+    list_tokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenList"];
+                };
+            };
+        };
+    };
+    make_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenDraft"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewToken"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    revoke_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };
