@@ -201,7 +201,7 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     people = People(engine, (folder / "keys" / "platform.key").read_text().strip())
     board = SourceBoard(bus, SourceStore(engine), now_us)
     live = Live(bus, board.sources)
-    listeners = [live.heard]
+    listeners: list[Callable[[int], None]] = [live.heard]
     live.tail = tail = Tail(bus, engine, _Each(listeners))
     history = HistoryService(bus, engine, folder / "history", tail)
     queries = _sql_desk(ground, engine, tail, board)

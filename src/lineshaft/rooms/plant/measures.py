@@ -32,7 +32,8 @@ def measure(unit: str) -> Measure | None:
         )
     except Exception:  # pint raises by kind of trouble; for us all mean: not known
         return None
-    dimension = {str(name).strip("[]"): float(e) for name, e in meant.dimensionality.items()}
+    powers = meant.dimensionality.items()
+    dimension = {str(n).strip("[]"): float(e) for n, e in powers}  # type: ignore[arg-type]
     factor = float(f"{(far - zero) / 1e6:.15g}")
     return Measure(tuple(sorted(dimension.items())), factor, float(f"{zero:.15g}"))
 
