@@ -21,8 +21,10 @@ from lineshaft.bus import Bus, BusAccess
 from lineshaft.clock import monotonic_s
 from lineshaft.core.errors import Broken, LineshaftError
 from lineshaft.core.signals import Signal
+from lineshaft.logs import log_as_json
 from lineshaft.plan import PLANT_USER, DemoPlant, Plan
 from lineshaft.settings import Http, Settings
+from lineshaft.traces import start_traces, stop_traces
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -59,11 +61,19 @@ class Ground:
 
 async def run_history(ground: Ground, stop: asyncio.Event) -> None:
     """Keep samples and Facts."""
+    from lineshaft.clock import now_us
     from lineshaft.records import open_records
     from lineshaft.rooms.history.service import keep_history
+    from lineshaft.rooms.plant.store import SignalStore
 
     engine = open_records(ground.folder / "records.sqlite")
-    await keep_history(ground.bus, engine, ground.folder / "history", ground.settings.history, stop)
+    signals = SignalStore(engine, now_us)
+
+    def paths() -> dict[int, str]:
+        return {one.signal.sid: one.signal.path for one in signals.list(retired=True)}
+
+    folder, settings = ground.folder / "history", ground.settings.history
+    await keep_history(ground.bus, engine, folder, settings, paths, stop)
 
 
 async def run_connect(ground: Ground, stop: asyncio.Event) -> None:
@@ -174,6 +184,7 @@ async def run_web(ground: Ground, stop: asyncio.Event) -> None:
 
 def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     """Return the application, what must run beside it, its people and its live stream."""
+    from lineshaft.bus.client import data_stream
     from lineshaft.clock import now_us
     from lineshaft.records import open_records
     from lineshaft.rooms.connect.board import SourceBoard
@@ -192,6 +203,8 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     from lineshaft.web.desk_routes import desk_router
     from lineshaft.web.doors import build_api
     from lineshaft.web.live import Live
+    from lineshaft.web.logs import logs_router
+    from lineshaft.web.metrics import Metered, Requests, metrics_router
     from lineshaft.web.people import People
     from lineshaft.web.sql_routes import router as sql_router
 
@@ -221,17 +234,24 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
         plant_router(PlantService(signals, bus)),
         desk_router(Desk(engine, signals.missing)),
         connect_router(bus, board),
-        history_router(history, all_signals),
-        grid_router(history, all_signals),
+        history_router(history, signals.by_sid),
+        grid_router(history, signals.by_sid),
         exchange_router(imports, exports),
         calculation_doors,
         sql_router(queries),
+    ]
+    requests = Requests()
+    routers += [
+        logs_router(folder / "logs"),
+        metrics_router(overview, engine, data_stream(bus.site), requests, board.sources),
     ]
 
     hearing = _hear_states(bus, overview, board, live)
     background = [tail.run(), live.follow_facts(), overview.measure(), hearing, queries.attend(),
                   imports.run(), exports.run(), calculations.run()]  # fmt: skip
-    return build_api(routers), background, people, live
+    api = build_api(routers)
+    api.add_middleware(Metered, requests=requests)
+    return api, background, people, live
 
 
 def _people_routers(people: "People", engine: "Engine", http: Http) -> "list[APIRouter]":
@@ -321,6 +341,8 @@ def describe_api() -> dict[str, Any]:
     from lineshaft.web import system
     from lineshaft.web.desk_routes import desk_router
     from lineshaft.web.doors import build_api
+    from lineshaft.web.logs import logs_router
+    from lineshaft.web.metrics import metrics_router
     from lineshaft.web.sql_routes import router as sql_router
 
     nobody: Any = None  # a description asks no room anything
@@ -337,6 +359,8 @@ def describe_api() -> dict[str, Any]:
         exchange_router(nobody, nobody),
         calculation_router(nobody),
         sql_router(nobody),
+        logs_router(nobody),
+        metrics_router(nobody, nobody, "", nobody, nobody),
     ]
     return build_api(routers).openapi()
 
@@ -446,14 +470,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except LineshaftError as error:
             sys.exit(str(error))
         return
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("lineshaft").setLevel(logging.INFO)
+    log_as_json(name)
     # The library prints a traceback for every refused request and lost link; we tell these as
     # Facts and source states.
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)
-    uvloop.run(_run(name, Path(folder)))
+    start_traces(name)
+    try:
+        uvloop.run(_run(name, Path(folder)))
+    finally:
+        stop_traces()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ killed, the kernel ends its children, so a new start finds the ground clear.
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import sys
@@ -26,6 +27,7 @@ from typing import Final
 from lineshaft.children import die_with_parent
 from lineshaft.clock import monotonic_s, now_us
 from lineshaft.core.errors import Refused
+from lineshaft.logs import LogFile, as_record, record
 from lineshaft.private import write_private
 
 __all__ = ["TABLE", "Process", "Supervisor"]
@@ -33,7 +35,8 @@ __all__ = ["TABLE", "Process", "Supervisor"]
 _STOP_S: Final = 8.0
 _CALM_S: Final = 60.0
 _PAUSES_S: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
-_LOG_BYTES: Final = 10_000_000
+_LINE_BYTES: Final = 65_536
+_LAST_WORDS_S: Final = 1.0
 _LOOK_S: Final = 1.0
 _ROOM: Final = 50_000_000
 _FULL: Final = b"no space left on device"
@@ -62,7 +65,7 @@ class _Child:
     def __init__(self, name: str, command: Sequence[str], folder: Path) -> None:
         self.name = name
         self._command = command
-        self._log = folder / "logs" / f"{name}.log"
+        self._log = LogFile(folder / "logs" / f"{name}.log")
         self.state = "starting"
         self.pid: int | None = None
         self.restarts = 0
@@ -70,7 +73,7 @@ class _Child:
         self.changed: Callable[[], None] = lambda: None
         self._process: asyncio.subprocess.Process | None = None
         self._ending = False
-        self._read_to = 0
+        self._is_full = False
 
     async def keep(self) -> None:
         """Run the command, again and again, until `end`."""
@@ -86,37 +89,59 @@ class _Child:
             failures = 0 if monotonic_s() - started > _CALM_S else failures + 1
             self.restarts += 1
             self._show("restarting" if failures <= len(_PAUSES_S) else "failed", None)
-            self._note(f"ended with {code}; started again")
+            self._note(f"{self.name} ended with {code}; started again")
             await asyncio.sleep(_PAUSES_S[min(failures, len(_PAUSES_S)) - 1] if failures else 0)
         self._show("stopped", None)
 
     async def _run_once(self) -> int:
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        if self._log.exists() and self._log.stat().st_size > _LOG_BYTES:
-            self._log.replace(self._log.with_suffix(".log.1"))
-        with self._log.open("ab") as log:
-            self._read_to = log.tell()
+        # A pipe of our own: what a process says is read to the end, and its end is not waited for
+        # where somebody else still holds it open.
+        ours, theirs = os.pipe()
+        self._is_full = False
+        listening = asyncio.ensure_future(self._listen(ours))
+        try:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=theirs,
+                stderr=theirs,
                 start_new_session=True,  # Ctrl-C is for the supervisor alone
                 preexec_fn=die_with_parent,
             )
-        self._show("running", self._process.pid)
-        return await self._process.wait()
+        finally:
+            os.close(theirs)
+        try:
+            self._show("running", self._process.pid)
+            return await self._process.wait()
+        finally:
+            await asyncio.wait({listening}, timeout=_LAST_WORDS_S)
+            listening.cancel()
+
+    async def _listen(self, pipe: int) -> None:
+        """Write down every line that comes through the pipe, until its end."""
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(pipe, "rb")
+        )
+        held = b""
+        try:
+            while piece := await reader.read(65536):
+                *lines, held = (held + piece).split(b"\n")
+                if len(held) > _LINE_BYTES:  # an endless line is cut
+                    lines, held = [*lines, held], b""
+                for line in lines:
+                    self._is_full |= _FULL in line
+                    if line.strip():
+                        self._log.write(as_record(self.name, line))
+        finally:
+            transport.close()
+            if held.strip():
+                self._log.write(as_record(self.name, held))
 
     def met_a_full_disk(self) -> bool:
-        """Return whether its log tells so, since its start or the last call."""
-        try:
-            with self._log.open("rb") as log:
-                log.seek(self._read_to)
-                told = log.read()
-        except OSError:
-            return False
-        self._read_to += len(told)
-        return _FULL in told
+        """Return whether it said so, since its start or the last call."""
+        told, self._is_full = self._is_full, False
+        return told
 
     def start_anew(self) -> None:
         """Have it end, and `keep` start it again."""
@@ -134,7 +159,7 @@ class _Child:
             async with asyncio.timeout(_STOP_S):
                 await process.wait()
         except TimeoutError:
-            self._note(f"did not end within {_STOP_S:.0f} s and was killed")
+            self._note(f"{self.name} did not end within {_STOP_S:.0f} s and was killed")
             process.kill()
             await process.wait()
 
@@ -143,8 +168,7 @@ class _Child:
         self.changed()
 
     def _note(self, text: str) -> None:
-        with suppress(OSError), self._log.open("a") as log:
-            log.write(f"[{now_us()}] supervisor: {self.name} {text}\n")
+        self._log.write(record("supervisor", text, "warning"))
 
 
 class Supervisor:

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import shutil
+from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -26,6 +28,7 @@ from lineshaft.web.live import Live
 __all__ = ["Overview", "live_router", "panel_router", "system_router"]
 
 _MEASURE_S = 5.0
+_GROWTH_S = 600.0
 
 
 class ProcessState(BaseModel):
@@ -54,6 +57,9 @@ class DiskView(BaseModel):
 
     free: int
     used_by_history: int
+    forecast_days: float | None = Field(
+        description="days until it is full at the present rate; null when unknown or not growing"
+    )
 
 
 class SystemView(BaseModel):
@@ -98,6 +104,7 @@ class Overview:
         self._memory: dict[int, float] = {}
         self._used = 0
         self._rate = (monotonic_s(), 0, 0.0)
+        self._growth = deque[tuple[float, int]](maxlen=int(_GROWTH_S / _MEASURE_S))
         self.shown: Mapping[str, Any] = {}
         self.notices: list[str] = []
 
@@ -107,6 +114,7 @@ class Overview:
             before, count, _ = self._rate
             now, samples = monotonic_s(), self._tail.samples
             self._rate = (now, samples, (samples - count) / max(now - before, 0.001))
+            self._growth.append((now, samples))
             await asyncio.to_thread(self._measure_slowly)
             await asyncio.sleep(_MEASURE_S)
 
@@ -118,8 +126,28 @@ class Overview:
                     self._memory[pid] = psutil.Process(pid).memory_full_info().pss / 1e6
                 except psutil.Error:
                     self._memory.pop(pid, None)
-        files = (self._folder / "history").glob("*/*.parquet")
-        self._used = sum(file.stat().st_size for file in files)
+        used = 0
+        for file in (self._folder / "history").glob("*/*"):
+            with suppress(FileNotFoundError):  # compacted meanwhile
+                used += file.stat().st_size
+        self._used = used
+
+    @property
+    def heard_samples(self) -> int:
+        """Return how many samples this process has heard since it began."""
+        return self._tail.samples
+
+    def _forecast(self, free: int) -> float | None:
+        """Return the days until `free` bytes are used up, at the rate of the last minutes and the
+        bytes that a stored sample takes; None where nothing grows or nothing is stored yet."""
+        stored = self._tail.stored_rows
+        if len(self._growth) < 2 or not stored or not self._used:
+            return None
+        (began, before), (now, after) = self._growth[0], self._growth[-1]
+        rate = (after - before) / max(now - began, 0.001)
+        if rate <= 0:
+            return None
+        return round(free / (rate * self._used / stored) / 86_400, 1)
 
     def _processes(self) -> list[dict[str, Any]]:
         try:
@@ -140,6 +168,7 @@ class Overview:
         tail = self._tail
         waiting = sum(len(held) for held in tail.blocks() if held.seq > tail.stored)
         error = self.shown.get("error")
+        free = shutil.disk_usage(self._folder).free
         return SystemView(
             version=__version__,
             now=now_us(),
@@ -157,7 +186,8 @@ class Overview:
                 stored_rows=tail.stored_rows, bytes=size,
             ),
             samples_per_s=round(self._rate[2], 1),
-            disk=DiskView(free=shutil.disk_usage(self._folder).free, used_by_history=self._used),
+            disk=DiskView(free=free, used_by_history=self._used,
+                          forecast_days=self._forecast(free)),
         )  # fmt: skip
 
 

@@ -401,6 +401,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Newest lines of the logs */
+        get: operations["logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Metrics for Prometheus */
+        get: operations["metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/notes": {
         parameters: {
             query?: never;
@@ -1569,6 +1603,11 @@ export interface components {
          * @description The disk under the data folder, in bytes.
          */
         DiskView: {
+            /**
+             * Forecast Days
+             * @description days until it is full at the present rate; null when unknown or not growing
+             */
+            forecast_days: number | null;
             /** Free */
             free: number;
             /** Used By History */
@@ -2115,6 +2154,35 @@ export interface components {
              * @default []
              */
             uris: string[];
+        };
+        /**
+         * LogLine
+         * @description What a process said: when (µs), how grave, in words and in fields.
+         */
+        LogLine: {
+            /** Event */
+            event: string;
+            /** Fields */
+            fields: {
+                [key: string]: unknown;
+            };
+            /**
+             * Level
+             * @description debug, info, warning, error or critical
+             */
+            level: string;
+            /** Process */
+            process: string;
+            /** Time */
+            time: number;
+        };
+        /**
+         * LogLines
+         * @description Lines of the logs, oldest first.
+         */
+        LogLines: {
+            /** Lines */
+            lines: components["schemas"]["LogLine"][];
         };
         /**
          * LongForm
@@ -4517,6 +4585,61 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    logs: {
+        parameters: {
+            query?: {
+                /** @description all if empty */
+                process?: string;
+                lines?: number;
+                /** @description at least this grave */
+                level?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LogLines"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
                 };
             };
         };
