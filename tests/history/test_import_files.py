@@ -80,8 +80,8 @@ _cells = st.one_of(
     st.sampled_from(["", "nan", "x", "=1+1", "+1.5", " 2 ", "1e3", "@A1", "1,5", "0x1", "1_0"]),
 )
 _texts = st.text(
-    st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=["Cs"]), max_size=9
-)
+    st.characters(codec="utf-8", exclude_characters="\0\r", exclude_categories=["Cs"]), max_size=9
+) | st.sampled_from(["a\r\nb", "\n\r"])
 
 
 def number_of(cell: str) -> float | None:
@@ -227,6 +227,8 @@ BAD = {
     "same signal": (f"time,A b,a-b\n{TIME},1,2\n".encode(), "A b.*a-b|a-b"),
     "open quote": (CSV + TIME.encode() + b',"1\n', "line 3 is never closed"),
     "stray quote": (CSV + TIME.encode() + b',1"2\n', "line 3 .* middle of a cell"),
+    "lone return": (CSV + f"{TIME},1\r{TIME},2\n".encode(), "line 3 has a carriage return"),
+    "old lines": (b"time,a\r2024-01-01,1\r", "carriage return"),
     "many columns": (b"time," + b",".join(b"c%d" % i for i in range(20_000)) + b"\n",
                      "20001 columns"),
     "a line of megabytes": (CSV + b"1" * 5_000_000, "line 3 is longer than 2 MB"),

@@ -231,15 +231,26 @@ def _decoded(data: bytes, dialect: Dialect, line: int) -> tuple[bytes, Column, i
     data = data if dialect.encoding == "utf-8" else text.encode()
     raw = np.frombuffer(data, np.uint8)
     breaks = np.flatnonzero(raw == 10)
-    ends = breaks
-    if dialect.quote and b'"' in data:
-        ends = ends[np.searchsorted(np.flatnonzero(raw == 34), ends) % 2 == 0]
+    quotes = np.flatnonzero(raw == 34) if dialect.quote else np.empty(0, np.int64)
+    ends = breaks[np.searchsorted(quotes, breaks) % 2 == 0] if len(quotes) else breaks
+    _check_returns(raw, quotes, breaks, line)
     begins = np.concatenate(([0], ends + 1))
     begins = begins[begins < len(raw)]
     closes = np.append(ends, len(raw))[: len(begins)]
     empty = (closes == begins) | ((closes == begins + 1) & (raw[begins] == 13))
     starts = line + 1 + np.searchsorted(breaks, begins[~empty])
     return data, starts, len(breaks)
+
+
+def _check_returns(raw: Column, quotes: Column, breaks: Column, line: int) -> None:
+    """Raise Refused for a carriage return that ends a line alone: readers differ on it."""
+    returns = np.flatnonzero(raw == 13)
+    alone = returns[np.append(raw, 0)[returns + 1] != 10]
+    alone = alone[np.searchsorted(quotes, alone) % 2 == 0]
+    if len(alone):
+        at = line + 1 + int(np.searchsorted(breaks, alone[0]))
+        raise Refused(f"line {at} has a carriage return without a line feed", code="import.line",
+                      hint="Save the file with the usual ends of lines")  # fmt: skip
 
 
 def _read_csv(

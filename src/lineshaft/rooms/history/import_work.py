@@ -220,7 +220,7 @@ def blocks_of(
     """Cut the samples of a piece into blocks, by signal and time."""
     if not len(cells.key):
         return
-    sids = np.array([target.sid for target in targets], np.int32)[cells.key]
+    sids = np.array([target.sid for target in targets], np.int64)[cells.key]
     order = np.lexsort((cells.ts, sids))
     texts = None if cells.s is None else cells.s.take(order)
     sids, ts, v, q = sids[order], cells.ts[order], cells.v[order], cells.q[order]
