@@ -32,6 +32,7 @@ from lineshaft.commands.calls import (
 from lineshaft.commands.exchange import export_samples, import_samples
 from lineshaft.commands.sql import sql
 from lineshaft.core.errors import Broken, LineshaftError, Refused
+from lineshaft.notify import tell_systemd
 from lineshaft.settings import Settings
 
 __all__ = ["main"]
@@ -206,8 +207,13 @@ async def _supervise(settings: Settings, commands: Any, *, demo: bool) -> None:
     from lineshaft.processes import Supervisor
 
     stop = asyncio.Event()
+
+    def end() -> None:
+        tell_systemd("STOPPING=1")
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     greeter = asyncio.ensure_future(_greet(settings, demo=demo))
     try:
         await Supervisor(settings.folder, commands).run(stop)
@@ -225,6 +231,9 @@ async def _greet(settings: Settings, *, demo: bool) -> None:
 
     _say(f"Lineshaft {__version__} starts; data in {settings.folder}")
     link = await _patiently(lambda: _sign_in_link(settings))
+    if tell_systemd("READY=1"):  # a journal is kept, and read by others: no link in it
+        _say(f"doors open after {since()}; `lineshaft link` prints a sign-in link")
+        return
     _say(f"doors open after {since()}. Open this link to sign in (it works once):\n\n    {link}\n")
     if demo:
         await _patiently(lambda: _first_value(settings))

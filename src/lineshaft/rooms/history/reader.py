@@ -31,6 +31,7 @@ from lineshaft.rooms.history.model import FileEntry
 from lineshaft.rooms.history.shelf import Shelf, too_much
 from lineshaft.rooms.history.store import Catalogue, FactStore
 from lineshaft.rooms.history.tail import Tail, TailBlock
+from lineshaft.traces import traced
 
 __all__ = ["FOREVER", "Cut", "Gap", "Reader", "Series"]
 
@@ -84,6 +85,7 @@ class Reader:
         self._facts = FactStore(engine)
         self._shelf = Shelf(folder)
 
+    @traced("history.raw")
     def raw(
         self, sids: Sequence[int], start: int, end: int, limit: int = _MAX_RAW, *,
         as_of: int | None = None, revisions: bool = False,
@@ -107,6 +109,7 @@ class Reader:
 
         return _again(answer)
 
+    @traced("history.trend")
     def trend(
         self, sids: Sequence[int], start: int, end: int, pixels: int,
         sources: dict[int, str], *, as_of: int | None = None,
@@ -158,6 +161,7 @@ class Reader:
             return self._tail.newest_rows(sids)
         return _again(lambda: self._held_at(self._cut(None, None, as_of), sorted(sids), FOREVER))
 
+    @traced("history.extent")
     def extent(self, sids: Sequence[int]) -> tuple[int | None, int | None]:
         """Return the first and last stamp at which any of these signals has a sample."""
         newest = self.last(sids)

@@ -32,6 +32,7 @@ from lineshaft.rooms.history.model import Checkpoint, FileEntry
 from lineshaft.rooms.history.repair import repair_files
 from lineshaft.rooms.history.store import Catalogue
 from lineshaft.settings import History
+from lineshaft.traces import span
 
 __all__ = ["Writer"]
 
@@ -193,7 +194,8 @@ class Writer:
     async def _write_patiently(self, batch: _Batch) -> None:
         while True:
             try:
-                await asyncio.to_thread(self._write, batch)
+                with span("history.commit", rows=batch.rows, blocks=len(batch.blocks)):
+                    await asyncio.to_thread(self._write, batch)
                 break
             except Broken as error:
                 if not error.retryable:
