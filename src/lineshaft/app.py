@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from lineshaft.rooms.plant.store import SignalStore
     from lineshaft.web.live import Live
     from lineshaft.web.people import People
+    from lineshaft.web.shortcut import Read
     from lineshaft.web.sql import SqlDesk
     from lineshaft.web.system import Overview
 
@@ -184,7 +185,6 @@ async def run_web(ground: Ground, stop: asyncio.Event) -> None:
 
 def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     """Return the application, what must run beside it, its people and its live stream."""
-    from lineshaft.bus.client import data_stream
     from lineshaft.clock import now_us
     from lineshaft.records import open_records
     from lineshaft.rooms.connect.board import SourceBoard
@@ -192,6 +192,7 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     from lineshaft.rooms.connect.store import SourceStore
     from lineshaft.rooms.history.exchange_routes import router as exchange_router
     from lineshaft.rooms.history.grid_routes import router as grid_router
+    from lineshaft.rooms.history.routes import quick_last
     from lineshaft.rooms.history.routes import router as history_router
     from lineshaft.rooms.history.service import HistoryService
     from lineshaft.rooms.history.tail import Tail
@@ -201,10 +202,8 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     from lineshaft.web import system
     from lineshaft.web.desk import Desk
     from lineshaft.web.desk_routes import desk_router
-    from lineshaft.web.doors import build_api
+    from lineshaft.web.guard import Operation
     from lineshaft.web.live import Live
-    from lineshaft.web.logs import logs_router
-    from lineshaft.web.metrics import Metered, Requests, metrics_router
     from lineshaft.web.people import People
     from lineshaft.web.sql_routes import router as sql_router
 
@@ -240,18 +239,34 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
         calculation_doors,
         sql_router(queries),
     ]
-    requests = Requests()
-    routers += [
-        logs_router(folder / "logs"),
-        metrics_router(overview, engine, data_stream(bus.site), requests, board.sources),
-    ]
-
     hearing = _hear_states(bus, overview, board, live)
     background = [tail.run(), live.follow_facts(), overview.measure(), hearing, queries.attend(),
                   imports.run(), exports.run(), calculations.run()]  # fmt: skip
-    api = build_api(routers)
-    api.add_middleware(Metered, requests=requests)
+    quick = {"/api/v1/last": (Operation("last", "history.read"), quick_last(history))}
+    api = _watched_api(routers, ground, engine, overview, board, quick)
     return api, background, people, live
+
+
+def _watched_api(
+    routers: "list[APIRouter]", ground: Ground, engine: "Engine", overview: "Overview",
+    board: "SourceBoard", quick: "Mapping[str, Read]",
+) -> Any:  # fmt: skip
+    """Return the application: logs and metrics among its doors, every request counted."""
+    from lineshaft.bus.client import data_stream
+    from lineshaft.web.doors import build_api
+    from lineshaft.web.logs import logs_router
+    from lineshaft.web.metrics import Metered, Requests, metrics_router
+    from lineshaft.web.shortcut import Shortcut
+
+    requests, stream = Requests(), data_stream(ground.bus.site)
+    doors = [
+        logs_router(ground.folder / "logs"),
+        metrics_router(overview, engine, stream, requests, board.sources),
+    ]
+    api = build_api([*routers, *doors])
+    api.add_middleware(Shortcut, reads=quick)
+    api.add_middleware(Metered, requests=requests)
+    return api
 
 
 def _people_routers(people: "People", engine: "Engine", http: Http) -> "list[APIRouter]":

@@ -18,7 +18,9 @@ BAD = bad(Reason.SENSOR)
 
 async def _two(house: House, feed: Feed, name: str) -> tuple[list[int], int]:
     """Two signals with four minutes of samples; the second falls out after two."""
-    sids = house.register(made(f"{name}-a", unit="kg/h"), made(f"{name}-b", unit="Cel"))
+    sids = house.register(
+        made(f"{name}-a", unit="kg/h", source="grid"), made(f"{name}-b", unit="Cel", source="grid")
+    )
     start = now_us() // MINUTE * MINUTE - 60 * MINUTE
     await feed.put(sids[0], [(start + at * 10 * SECOND, float(at), 0) for at in range(24)])
     await house.stored()

@@ -267,3 +267,16 @@ async def test_too_many_rows_are_refused_in_words(house: House, feed: Feed) -> N
         answer = house.ask("GET", "raw", sid=case.sid, limit=9, format=format)
         assert (answer.status_code, answer.json()["code"]) == (400, "history.much")
         assert answer.json()["hint"]
+
+
+async def test_the_short_way_to_newest_values_says_what_the_long_one_says(
+    house: House, feed: Feed
+) -> None:
+    case = make_case(house, feed, "short")
+    await case.put([(0, 1.5, 0), (1, None, BAD)])
+    short, long = case.get("last"), case.get("last", format="json")
+    assert short == long and short["v"] == [None]
+    assert house.get("last", sid=f"{case.sid}-{case.sid + 1},{case.sid}") == long
+    for wrong in ("0", "5-", "7-3", f"1-{20_000}", "9" * 20):
+        answer = house.ask("GET", "last", sid=wrong)
+        assert (answer.status_code, answer.json()["code"]) == (400, "query.sid"), wrong
