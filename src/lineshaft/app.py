@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from lineshaft.rooms.plant.store import SignalStore
     from lineshaft.web.live import Live
     from lineshaft.web.people import People
-    from lineshaft.web.shortcut import Read
     from lineshaft.web.sql import SqlDesk
     from lineshaft.web.system import Overview
 
@@ -192,7 +191,6 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     from lineshaft.rooms.connect.store import SourceStore
     from lineshaft.rooms.history.exchange_routes import router as exchange_router
     from lineshaft.rooms.history.grid_routes import router as grid_router
-    from lineshaft.rooms.history.routes import quick_last
     from lineshaft.rooms.history.routes import router as history_router
     from lineshaft.rooms.history.service import HistoryService
     from lineshaft.rooms.history.tail import Tail
@@ -202,7 +200,6 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     from lineshaft.web import system
     from lineshaft.web.desk import Desk
     from lineshaft.web.desk_routes import desk_router
-    from lineshaft.web.guard import Operation
     from lineshaft.web.live import Live
     from lineshaft.web.people import People
     from lineshaft.web.sql_routes import router as sql_router
@@ -242,23 +239,25 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     hearing = _hear_states(bus, overview, board, live)
     background = [tail.run(), live.follow_facts(), overview.measure(), hearing, queries.attend(),
                   imports.run(), exports.run(), calculations.run()]  # fmt: skip
-    quick = {"/api/v1/last": (Operation("last", "history.read"), quick_last(history))}
-    api = _watched_api(routers, ground, engine, overview, board, quick)
+    api = _watched_api(routers, ground, engine, overview, board, history)
     return api, background, people, live
 
 
 def _watched_api(
     routers: "list[APIRouter]", ground: Ground, engine: "Engine", overview: "Overview",
-    board: "SourceBoard", quick: "Mapping[str, Read]",
+    board: "SourceBoard", history: "HistoryService",
 ) -> Any:  # fmt: skip
     """Return the application: logs and metrics among its doors, every request counted."""
     from lineshaft.bus.client import data_stream
+    from lineshaft.rooms.history.routes import quick_last
     from lineshaft.web.doors import build_api
+    from lineshaft.web.guard import Operation
     from lineshaft.web.logs import logs_router
     from lineshaft.web.metrics import Metered, Requests, metrics_router
     from lineshaft.web.shortcut import Shortcut
 
     requests, stream = Requests(), data_stream(ground.bus.site)
+    quick = {"/api/v1/last": (Operation("last", "history.read"), quick_last(history))}
     doors = [
         logs_router(ground.folder / "logs"),
         metrics_router(overview, engine, stream, requests, board.sources),

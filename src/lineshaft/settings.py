@@ -69,6 +69,9 @@ class History:
     commit_rows: int = _setting(4_000_000, "rows after which a commit comes")
     commit_s: float = _setting(30.0, "seconds after which a commit comes")
     compact_s: float = _setting(5.0, "seconds between looks for files to compact; 0 never compacts")
+    budget_gb: float = _setting(
+        0.0, "most that history may take on disk: the oldest days' rows go first; 0 sets no limit"
+    )
     margin_gb: float = _setting(10.0, "how much of the stream stays after it was stored")
     margin_hours: float = _setting(24.0, "how long the stream stays after it was stored")
 
@@ -217,6 +220,7 @@ def _checked(settings: Settings) -> Settings:
         (settings.history.commit_rows >= 1000, "history.commit_rows", "Use 1000 or more"),
         (settings.history.commit_s >= 0.05, "history.commit_s", "Use 0.05 or more"),
         (settings.history.compact_s >= 0, "history.compact_s", "Use 0 or more"),
+        (settings.history.budget_gb >= 0, "history.budget_gb", "Use 0 or more"),
         (settings.history.margin_gb >= 0, "history.margin_gb", "Use 0 or more"),
         (settings.history.margin_hours >= 0, "history.margin_hours", "Use 0 or more"),
         (settings.connect.buffer_samples > 0, "connect.buffer_samples", "Use 1 or more"),
