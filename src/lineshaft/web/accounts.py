@@ -126,7 +126,7 @@ class Accounts:
             except IntegrityError:
                 raise Refused(f"'{name}' is there already", hint="Invite again, or take another",
                               code="person.exists", status=409) from None  # fmt: skip
-            return _invite(connection, name)
+            return _invite(connection, name)[0]
 
     def change(self, name: str, wanted: Mapping[str, Any]) -> Account:
         """Change display name, role, enabled or language and return the account."""
@@ -148,8 +148,9 @@ class Accounts:
             connection.execute(delete(accounts).where(accounts.c.name == name))
             connection.execute(delete(invitations).where(invitations.c.account == name))
 
-    def invite(self, name: str) -> str:
-        """Return the code of a new invitation; the password, if any, holds until it is used."""
+    def invite(self, name: str) -> tuple[str, int]:
+        """Return the code of a new invitation and when it ends (µs); the password, if any, holds
+        until it is used."""
         with self._engine.begin() as connection:
             if not _one(connection, name).enabled:
                 raise Refused(f"'{name}' is disabled", hint="Enable first", code="person.disabled")
@@ -203,13 +204,13 @@ def _one(connection: Connection, name: str) -> Account:
     return _account(dict(row._mapping))
 
 
-def _invite(connection: Connection, name: str) -> str:
+def _invite(connection: Connection, name: str) -> tuple[str, int]:
     code = secrets.token_urlsafe(24)
     connection.execute(delete(invitations).where(invitations.c.account == name))
     expires = now_us() + _INVITATION_US
     row = {"account": name, "code_hash": hash_secret(code), "expires": expires}
     connection.execute(insert(invitations).values(row))
-    return code
+    return code, expires
 
 
 def _invited(connection: Connection, code: str) -> Account:

@@ -43,13 +43,15 @@ class Call:
     method: str
     path: str
     status: int
+    code: str
     address: str
 
     def fact(self, kind: str, at: int, more: dict[str, Any]) -> Fact:
         """Return the Fact that tells of it."""
         body = {
             "by": self.by, "operation": self.operation, "method": self.method,
-            "path": _told(self.path), "status": self.status, "address": self.address, **more,
+            "subject": _told(self.path), "status": self.status, "code": self.code,
+            "address": self.address, **more,
         }  # fmt: skip
         return Fact(kind, at, self.who, body)
 

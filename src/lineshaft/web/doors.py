@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from lineshaft import __version__
 from lineshaft.core.errors import LineshaftError
-from lineshaft.web.guard import guard
+from lineshaft.web.guard import guard, passage_of
 from lineshaft.web.throttle import Throttled
 
 __all__ = ["STATIC", "build_api"]
@@ -51,8 +51,10 @@ def build_api(routers: Sequence[APIRouter]) -> FastAPI:
     return api
 
 
-async def _own_error(_: Request, error: Exception) -> Response:
+async def _own_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, LineshaftError)
+    if "state" in request.scope and "passage" in request.scope["state"]:
+        passage_of(request.scope).code = error.code  # the audit tells it
     wait = {"Retry-After": str(error.retry_s)} if isinstance(error, Throttled) else None
     return JSONResponse(error.as_dict(), status_code=error.status, headers=wait)
 

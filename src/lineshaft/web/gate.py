@@ -83,6 +83,7 @@ class Gate:
         except LineshaftError as error:
             if answer.status:
                 raise
+            passage.code = error.code
             await answer_error(error, answer.send)
         except BaseException:
             if not answer.is_over:
@@ -145,7 +146,7 @@ class Gate:
             by=f"{session.by}:{session.id}".rstrip(":") if session else "",
             operation=operation.name if operation else "",
             method=scope["method"][:10], path=scope["path"], status=status or 499,
-            address=passage.address,
+            code=passage.code, address=passage.address,
         )  # fmt: skip
         if status in {401, 403, 429}:
             if passage.has_place:

@@ -40,6 +40,7 @@ class Passage:
     audit: Audit
     address: str
     host: str = ""
+    code: str = ""
     session: Session | None = None
     operation: Operation | None = None
     has_place: bool = False

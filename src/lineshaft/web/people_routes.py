@@ -2,10 +2,9 @@
 
 import asyncio
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from lineshaft.clock import now_us
 from lineshaft.core.errors import Refused
@@ -16,213 +15,40 @@ from lineshaft.web.accounts import Account
 from lineshaft.web.gate import COOKIE
 from lineshaft.web.guard import passage_of
 from lineshaft.web.people import People
+from lineshaft.web.people_forms import (
+    Acceptance,
+    AuditEntry,
+    AuditList,
+    Invitation,
+    InvitationCode,
+    Invited,
+    NewPerson,
+    NewToken,
+    OwnChange,
+    PasswordChange,
+    Person,
+    PersonChange,
+    PersonDraft,
+    PersonList,
+    SessionItem,
+    SessionList,
+    SignIn,
+    SignInCode,
+    TokenDraft,
+    TokenItem,
+    TokenList,
+    Who,
+)
 from lineshaft.web.rights import BUILT_IN, ROLES
 from lineshaft.web.sessions import Session
+from lineshaft.web.tokens import Token
 
 __all__ = ["audit_router", "people_router", "session_router", "tokens_router"]
 
-_MOST_DAYS = 365
 _PUBLIC, _SELF = {"x-right": "public"}, {"x-right": "self"}
 Stamp = Annotated[int, Query(ge=0, le=FOREVER, description="µs")]
 Name = Annotated[str, Path(max_length=32)]
 Identity = Annotated[str, Path(max_length=32)]
-Language = Annotated[str | None, Field(pattern="^[a-z]{2}(-[A-Za-z]{2,4})?$", max_length=8)]
-Secret = Annotated[str, Field(max_length=200)]
-
-
-class Strict(BaseModel):
-    """A request's body: what it does not know it refuses."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class SignIn(Strict):
-    """Either the code of a sign-in link, or name and password."""
-
-    code: Secret | None = None
-    name: Annotated[str, Field(max_length=100)] | None = None
-    password: Secret | None = None
-
-
-class SignInCode(BaseModel):
-    """A one-time sign-in code."""
-
-    code: str
-
-
-class InvitationCode(Strict):
-    """The code of an invitation."""
-
-    code: Secret
-
-
-class Acceptance(InvitationCode):
-    """An invitation, and the password that shall hold."""
-
-    password: Secret
-
-
-class Invited(BaseModel):
-    """Whose invitation it is."""
-
-    name: str
-    display_name: str
-    language: str | None
-
-
-class Who(BaseModel):
-    """Who is signed in, until when at the latest (µs), and what they may do."""
-
-    user: str
-    display_name: str
-    role: str
-    rights: list[str] = Field(description="kind.action")
-    by: str = Field(description="session, token or key")
-    expires: int
-    language: str | None
-    has_password: bool
-
-
-class OwnChange(Strict):
-    """What one changes of oneself; what is left out stays."""
-
-    display_name: str | None = Field(None, min_length=1, max_length=100)
-    language: Language = None
-
-
-class PasswordChange(Strict):
-    """The password that holds, and the one that shall."""
-
-    old: Secret
-    new: Secret
-
-
-class SessionItem(BaseModel):
-    """One of one's own sessions; times in µs."""
-
-    id: str
-    created: int
-    seen: int
-    expires: int
-    address: str
-    agent: str
-    is_this: bool
-
-
-class SessionList(BaseModel):
-    """One's own sessions, newest first."""
-
-    sessions: list[SessionItem]
-
-
-class Person(BaseModel):
-    """A person; times in µs."""
-
-    name: str
-    display_name: str
-    role: str
-    enabled: bool
-    created: int
-    seen: int | None
-    language: str | None
-    has_password: bool
-    invited_until: int | None = Field(description="How long the open invitation holds")
-
-
-class PersonList(BaseModel):
-    """The people, by name, and the roles there are."""
-
-    people: list[Person]
-    roles: list[str]
-
-
-class PersonDraft(Strict):
-    """Somebody to be let in."""
-
-    name: str = Field(max_length=32, description="2 to 32 of a-z, 0-9, '.', '-', '_'")
-    role: str = Field(max_length=16, description=", ".join(ROLES))
-    display_name: str = Field("", max_length=100)
-    language: Language = None
-
-
-class PersonChange(Strict):
-    """What changes of a person; what is left out stays."""
-
-    display_name: str | None = Field(None, min_length=1, max_length=100)
-    role: str | None = Field(None, max_length=16)
-    enabled: bool | None = None
-    language: Language = None
-
-
-class Invitation(BaseModel):
-    """A link that works once, within seven days; nobody can see it again."""
-
-    link: str
-
-
-class NewPerson(Person):
-    """A person just added, and their invitation."""
-
-    link: str
-
-
-class TokenItem(BaseModel):
-    """A token without its secret; times in µs."""
-
-    id: str
-    owner: str
-    name: str
-    scopes: list[str]
-    created: int
-    expires: int
-    used: int | None
-
-
-class TokenList(BaseModel):
-    """Tokens, newest first."""
-
-    tokens: list[TokenItem]
-
-
-class TokenDraft(Strict):
-    """A token to be made."""
-
-    name: str = Field(min_length=1, max_length=100)
-    scopes: list[Annotated[str, Field(max_length=40)]] | None = Field(
-        None, max_length=100, description="kind.action; left out: to read the plant"
-    )
-    days: int = Field(90, ge=1, le=_MOST_DAYS)
-
-
-class NewToken(TokenItem):
-    """A token just made; its text is shown this once."""
-
-    token: str
-
-
-class AuditEntry(BaseModel):
-    """A changing call or a refusal; `count` alike refusals lie between `from` and `to` (µs)."""
-
-    model_config = ConfigDict(populate_by_name=True)
-
-    at: int
-    kind: str = Field(description="audit.called or audit.refused")
-    who: str
-    by: str = Field(description="session:…, token:… or key; empty for nobody")
-    operation: str
-    method: str
-    path: str
-    status: int
-    address: str
-    count: int = 1
-    start: int | None = Field(None, alias="from")
-    stop: int | None = Field(None, alias="to")
-
-
-class AuditList(BaseModel):
-    """What the audit holds, newest first."""
-
-    entries: list[AuditEntry]
 
 
 def session_router(people: People, *, is_tls: bool) -> APIRouter:
@@ -311,16 +137,18 @@ def _add_own(api: APIRouter, people: People) -> None:
              openapi_extra=_SELF)  # fmt: skip
     async def change_password(body: PasswordChange, request: Request) -> Response:
         await _own(people, _session(request))
-        await people.change_password(_session(request), body.old, body.new, _address(request))
+        await people.change_password(_session(request), body.old, body.password, _address(request))
         return Response(status_code=204)
 
     @api.get("/sessions", summary="One's own sessions", openapi_extra=_SELF)
     async def list_sessions(request: Request) -> SessionList:
         session = _session(request)
         found = await asyncio.to_thread(people.sessions.list, session.user)
-        return SessionList(
-            sessions=[SessionItem(**asdict(one), is_this=one.id == session.id) for one in found]
-        )
+        return SessionList(sessions=[
+            SessionItem(id=one.id, created=one.created, last_seen=one.seen, expires=one.expires,
+                        address=one.address, agent=one.agent, current=one.id == session.id)
+            for one in found
+        ])  # fmt: skip
 
     @api.delete("/sessions", status_code=204, summary="End all other sessions of one's own",
                 openapi_extra=_SELF)  # fmt: skip
@@ -355,7 +183,7 @@ def people_router(people: People, base: str) -> APIRouter:
             people.accounts.add, body.name, body.role, body.display_name, body.language
         )
         made = await asyncio.to_thread(people.accounts.get, body.name)
-        return NewPerson(**asdict(made), link=link(code))
+        return NewPerson(**_person(made).model_dump(), link=link(code))
 
     @api.put("/people/{name}", summary="Change a person", openapi_extra=write)
     async def change_person(name: Name, body: PersonChange) -> Person:
@@ -369,7 +197,8 @@ def people_router(people: People, base: str) -> APIRouter:
     @api.post("/people/{name}/invitation", summary="Invite again, to set a new password",
               openapi_extra=write)  # fmt: skip
     async def invite_person(name: Name) -> Invitation:
-        return Invitation(link=link(await asyncio.to_thread(people.accounts.invite, name)))
+        code, expires = await asyncio.to_thread(people.accounts.invite, name)
+        return Invitation(link=link(code), code=code, expires=expires)
 
     return api
 
@@ -386,9 +215,9 @@ def tokens_router(people: People) -> APIRouter:
     async def make_token(body: TokenDraft, request: Request) -> NewToken:
         session = _session(request)
         text, made = await asyncio.to_thread(
-            people.tokens.make, session.user, session.role, body.name, body.scopes, body.days
+            people.tokens.make, session.user, session.role, body.name, body.rights, body.days
         )
-        return NewToken(**asdict(made), token=text)
+        return NewToken(**_token(made).model_dump(), token=text)
 
     @api.delete("/tokens/{id}", status_code=204, summary="Revoke a token", openapi_extra=_SELF)
     async def revoke_token(id: Identity, request: Request) -> Response:
@@ -418,19 +247,19 @@ def audit_router(facts: FactStore) -> APIRouter:
     @api.get("/audit", summary="Changing calls and refusals, newest first",
              openapi_extra={"x-right": "audit.read"})  # fmt: skip
     async def list_audit(
-        who: Annotated[str, Query(max_length=64)] = "",
+        user: Annotated[str, Query(max_length=64)] = "",
         kind: Annotated[str, Query(pattern="^(audit.called|audit.refused)?$")] = "",
         start: Annotated[int, Query(alias="from", ge=0, le=FOREVER, description="µs")] = 0,
         to: Stamp = FOREVER,
         limit: Annotated[int, Query(ge=1, le=5000)] = 200,
     ) -> AuditList:
         found = await asyncio.to_thread(
-            facts.find, kinds=[kind] if kind else AUDIT_KINDS, subject=who, start=start, end=to,
+            facts.find, kinds=[kind] if kind else AUDIT_KINDS, subject=user, start=start, end=to,
             limit=limit,
         )  # fmt: skip
-        return AuditList(
-            entries=[AuditEntry(at=f.at, kind=f.kind, who=f.subject, **f.body) for f in found]
-        )
+        return AuditList(entries=[
+            AuditEntry(id=f.at, at=f.at, kind=f.kind, user=f.subject, **f.body) for f in found
+        ])  # fmt: skip
 
     return api
 
@@ -455,8 +284,19 @@ async def _own(people: People, session: Session) -> Account:
 
 
 def _person(account: Account) -> Person:
-    return Person(**asdict(account))
+    content = asdict(account)
+    waits = "active" if account.has_password else "invited"
+    state = waits if account.enabled else "disabled"
+    seen = content.pop("seen")
+    return Person(**content, last_seen=seen, state=state)
 
 
-def _token_list(found: list[Any]) -> TokenList:
-    return TokenList(tokens=[TokenItem(**asdict(one)) for one in found])
+def _token(token: Token) -> TokenItem:
+    return TokenItem(
+        id=token.id, owner=token.owner, name=token.name, rights=token.scopes,
+        created=token.created, expires=token.expires, last_seen=token.used,
+    )  # fmt: skip
+
+
+def _token_list(found: list[Token]) -> TokenList:
+    return TokenList(tokens=[_token(one) for one in found])

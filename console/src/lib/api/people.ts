@@ -67,6 +67,9 @@ export const people = {
   tokens: () => call<{ tokens: Token[] }>("GET", "/tokens").then((r) => r.tokens),
   addToken: (token: { name: string; rights: string[]; days: number }) => call<Token & { token: string }>("POST", "/tokens", token),
   revoke: (id: string) => call<void>("DELETE", `/tokens/${encodeURIComponent(id)}`),
-  audit: (params: { user?: string; refused?: string; before?: number; limit?: number }) =>
-    call<{ entries: AuditEntry[] }>("GET", "/audit" + query(params)).then((r) => r.entries),
+  audit: ({ refused, before, ...params }: { user?: string; refused?: string; before?: number; limit?: number }) =>
+    call<{ entries: AuditEntry[] }>(
+      "GET",
+      "/audit" + query({ ...params, ...(refused ? { kind: "audit.refused" } : {}), ...(before ? { to: before } : {}) }),
+    ).then((r) => r.entries),
 };

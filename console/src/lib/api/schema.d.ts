@@ -1103,12 +1103,22 @@ export interface components {
              */
             by: string;
             /**
+             * Code
+             * @description of a refusal or error; else empty
+             */
+            code: string;
+            /**
              * Count
              * @default 1
              */
             count: number;
             /** From */
             from?: number | null;
+            /**
+             * Id
+             * @description grows with every entry
+             */
+            id: number;
             /**
              * Kind
              * @description audit.called or audit.refused
@@ -1118,14 +1128,17 @@ export interface components {
             method: string;
             /** Operation */
             operation: string;
-            /** Path */
-            path: string;
             /** Status */
             status: number;
+            /**
+             * Subject
+             * @description the path that was called
+             */
+            subject: string;
             /** To */
             to?: number | null;
-            /** Who */
-            who: string;
+            /** User */
+            user: string;
         };
         /**
          * AuditList
@@ -2045,6 +2058,10 @@ export interface components {
          * @description A link that works once, within seven days; nobody can see it again.
          */
         Invitation: {
+            /** Code */
+            code: string;
+            /** Expires */
+            expires: number;
             /** Link */
             link: string;
         };
@@ -2222,7 +2239,7 @@ export interface components {
         };
         /**
          * NewPerson
-         * @description A person just added, and their invitation.
+         * @description A person just added, and the link that invites them.
          */
         NewPerson: {
             /** Created */
@@ -2235,19 +2252,24 @@ export interface components {
             has_password: boolean;
             /**
              * Invited Until
-             * @description How long the open invitation holds
+             * @description how long the open invitation holds
              */
             invited_until: number | null;
             /** Language */
             language: string | null;
+            /** Last Seen */
+            last_seen: number | null;
             /** Link */
             link: string;
             /** Name */
             name: string;
             /** Role */
             role: string;
-            /** Seen */
-            seen: number | null;
+            /**
+             * State
+             * @description invited (no password yet), active or disabled
+             */
+            state: string;
         };
         /**
          * NewToken
@@ -2260,16 +2282,19 @@ export interface components {
             expires: number;
             /** Id */
             id: string;
+            /** Last Seen */
+            last_seen: number | null;
             /** Name */
             name: string;
             /** Owner */
             owner: string;
-            /** Scopes */
-            scopes: string[];
+            /**
+             * Rights
+             * @description kind.action; no more than its owner has now
+             */
+            rights: string[];
             /** Token */
             token: string;
-            /** Used */
-            used: number | null;
         };
         /**
          * NodeView
@@ -2443,10 +2468,10 @@ export interface components {
          * @description The password that holds, and the one that shall.
          */
         PasswordChange: {
-            /** New */
-            new: string;
             /** Old */
             old: string;
+            /** Password */
+            password: string;
         };
         /**
          * Person
@@ -2463,17 +2488,22 @@ export interface components {
             has_password: boolean;
             /**
              * Invited Until
-             * @description How long the open invitation holds
+             * @description how long the open invitation holds
              */
             invited_until: number | null;
             /** Language */
             language: string | null;
+            /** Last Seen */
+            last_seen: number | null;
             /** Name */
             name: string;
             /** Role */
             role: string;
-            /** Seen */
-            seen: number | null;
+            /**
+             * State
+             * @description invited (no password yet), active or disabled
+             */
+            state: string;
         };
         /**
          * PersonChange
@@ -2734,14 +2764,17 @@ export interface components {
             agent: string;
             /** Created */
             created: number;
+            /**
+             * Current
+             * @description whether it is the one that asks
+             */
+            current: boolean;
             /** Expires */
             expires: number;
             /** Id */
             id: string;
-            /** Is This */
-            is_this: boolean;
-            /** Seen */
-            seen: number;
+            /** Last Seen */
+            last_seen: number;
         };
         /**
          * SessionList
@@ -3413,10 +3446,10 @@ export interface components {
             /** Name */
             name: string;
             /**
-             * Scopes
+             * Rights
              * @description kind.action; left out: to read the plant
              */
-            scopes?: string[] | null;
+            rights?: string[] | null;
         };
         /**
          * TokenItem
@@ -3429,14 +3462,17 @@ export interface components {
             expires: number;
             /** Id */
             id: string;
+            /** Last Seen */
+            last_seen: number | null;
             /** Name */
             name: string;
             /** Owner */
             owner: string;
-            /** Scopes */
-            scopes: string[];
-            /** Used */
-            used: number | null;
+            /**
+             * Rights
+             * @description kind.action; no more than its owner has now
+             */
+            rights: string[];
         };
         /**
          * TokenList
@@ -3657,7 +3693,7 @@ export interface operations {
     list_audit: {
         parameters: {
             query?: {
-                who?: string;
+                user?: string;
                 kind?: string;
                 /** @description µs */
                 from?: number;
@@ -4093,7 +4129,7 @@ export interface operations {
                 /** @description kinds, by commas */
                 kind?: string;
                 subject?: string;
-                /** @description first stamp, µs; default: an hour before */
+                /** @description first stamp, µs; default: the beginning */
                 from?: number | null;
                 /** @description stamp after the last, µs; default: now */
                 to?: number | null;
@@ -4132,7 +4168,7 @@ export interface operations {
                 sid: string;
                 /** @description a number and ms, s, m, h, d or w */
                 step?: string;
-                /** @description first stamp, µs; default: an hour before */
+                /** @description first stamp, µs; default: the beginning */
                 from?: number | null;
                 /** @description stamp after the last, µs; default: now */
                 to?: number | null;
@@ -5196,7 +5232,7 @@ export interface operations {
             query: {
                 /** @description signal ids and ranges of them, such as 1,2,10-19 */
                 sid: string;
-                /** @description first stamp, µs; default: an hour before */
+                /** @description first stamp, µs; default: the beginning */
                 from?: number | null;
                 /** @description stamp after the last, µs; default: now */
                 to?: number | null;
@@ -5799,7 +5835,7 @@ export interface operations {
             query: {
                 /** @description signal ids and ranges of them, such as 1,2,10-19 */
                 sid: string;
-                /** @description first stamp, µs; default: an hour before */
+                /** @description first stamp, µs; default: the beginning */
                 from?: number | null;
                 /** @description stamp after the last, µs; default: now */
                 to?: number | null;
@@ -5942,7 +5978,7 @@ export interface operations {
             query: {
                 /** @description signal ids and ranges of them, such as 1,2,10-19 */
                 sid: string;
-                /** @description first stamp, µs; default: an hour before */
+                /** @description first stamp, µs; default: the beginning */
                 from?: number | null;
                 /** @description stamp after the last, µs; default: now */
                 to?: number | null;
