@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tarfile
@@ -228,6 +229,34 @@ async def test_backups_and_restores_killed_anywhere_leave_nothing_that_looks_who
         found = numbers(again, sid)
         assert found == list(range(len(found)))
         assert len(found) >= 400
+
+
+async def test_what_only_its_roll_ups_are_left_of_comes_back_as_such(
+    folder: Path, tmp_path: Path
+) -> None:
+    data, second, again = tmp_path / "data", tmp_path / "second", tmp_path / "again"
+    await restore_backup(folder, data, silent)
+    victim = next((data / "history").glob("*/*.parquet"))
+    beside = victim.with_suffix(".rollup")
+    with sqlite3.connect(data / "records.sqlite") as connection:
+        connection.execute(
+            "UPDATE files SET kind = 'rolled', size = 0, rollup_size = 4 WHERE path LIKE ?",
+            (f"%{victim.name}",),
+        )
+    connection.close()
+    beside.write_bytes(b"1234")
+    arguments = ("backup", str(second), "--data", str(data), "--onto", str(folder))
+    done = await asyncio.to_thread(lineshaft, *arguments)
+    assert done.returncode == 0, done.stderr
+    before, after = verify_backup(folder, silent), verify_backup(second, silent)
+    assert after.rows < before.rows
+    await restore_backup(second, again, silent)
+    relative = beside.relative_to(data)
+    assert (again / relative).read_bytes() == b"1234"
+    assert not (again / victim.relative_to(data)).exists()
+    beside.unlink()
+    done = await asyncio.to_thread(lineshaft, "backup", str(tmp_path / "no"), "--data", str(data))
+    assert (done.returncode, beside.name in done.stderr) == (1, True)
 
 
 async def test_a_damaged_history_file_stops_a_backup(folder: Path, tmp_path: Path) -> None:

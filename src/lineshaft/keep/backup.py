@@ -20,7 +20,7 @@ from lineshaft.bus.client import data_stream, fact_stream
 from lineshaft.clock import now_us
 from lineshaft.core.errors import Broken, LineshaftError
 from lineshaft.core.facts import Fact
-from lineshaft.keep.cut import Cut, check_file, copy_database, hold_files, read_cut
+from lineshaft.keep.cut import Cut, check_file, copy_database, hold_files, parts_of, read_cut
 from lineshaft.keep.figures import figures, figures_json
 from lineshaft.keep.ground import bus_of, running_bus
 from lineshaft.keep.hold import holding
@@ -28,7 +28,6 @@ from lineshaft.keep.manifest import KEPT, Entry, Manifest, StreamCut
 from lineshaft.keep.messages import save_messages
 from lineshaft.keep.vessel import Vessel, open_backup
 from lineshaft.private import write_private
-from lineshaft.rooms.history.files import rollup_path
 from lineshaft.rooms.history.store import Catalogue
 from lineshaft.settings import Settings
 
@@ -87,15 +86,21 @@ async def _cut(bus: Bus, data: Path, hold: Path, work: Path) -> tuple[Cut, tuple
     with suppress(LineshaftError):  # nobody writes, or not now: the messages are saved instead
         await bus.ask("history", "flush", {}, _FLUSH_S)
     site, copy = bus.site, work / "records.sqlite"
+    missing: set[str] = set()
     for _ in range(_TRIES):
         copy_database(data / "records.sqlite", copy)
         cut = read_cut(copy)
-        if not hold_files(data / "history", hold, cut.files):
+        if gone := hold_files(data / "history", hold, cut.files):
+            missing.add(gone)
             continue
         names = (data_stream(site), fact_stream(site), f"QUARANTINE_{site}")
         streams = [await save_messages(bus, name, cut.stream(name), work) for name in names]
         if not any(_was_purged(data, cut) for stream in streams if stream.gone):
             return cut, tuple(streams)
+    if len(missing) == 1:
+        raise Broken(f"the history file {missing.pop()} is named, and is not there",
+                     hint="Restart the platform: it repairs or declares it",
+                     code="backup.damaged", retryable=False)  # fmt: skip
     raise Broken("the data change faster than a moment of them can be held",
                  hint="Try again when less is being compacted or retired",
                  code="backup.moving")  # fmt: skip
@@ -118,8 +123,8 @@ def _fill(
     moment: tuple[Cut, tuple[StreamCut, ...]], with_secrets: bool, progress: Progress,
 ) -> Manifest:  # fmt: skip
     cut, streams = moment
-    readable = [entry for entry in cut.files if entry.kind != "damaged"]
-    for entry in readable:
+    readable = [entry for entry in cut.files if entry.kind not in {"damaged", "rolled"}]
+    for entry in cut.files:
         if wrong := check_file(hold, entry):
             hint = "Restart the platform: it repairs or declares it"
             raise Broken(f"the history file {entry.path} is damaged: {wrong}", hint=hint,
@@ -153,12 +158,12 @@ def _listed(
     for stream in streams:
         yield Entry(stream.name, "messages", 0, "", stream.messages), work / stream.name
     for file in cut.files:
-        if (hold / file.path).exists():
-            name = f"history/{file.path}"
-            yield Entry(name, "samples", 0, "", file.rows), hold / file.path
-        beside = rollup_path(file.path)
-        if file.rollup_size and (hold / beside).exists():
-            yield Entry(f"history/{beside}", "rollups", 0, ""), hold / beside
+        parts = parts_of(file) or [file.path]
+        for part in parts:
+            if part == file.path and (hold / part).exists():
+                yield Entry(f"history/{part}", "samples", 0, "", file.rows), hold / part
+            elif (hold / part).exists():
+                yield Entry(f"history/{part}", "rollups", 0, ""), hold / part
     for top in KEPT:
         for path in sorted((data / top).rglob("*")):
             is_public = path.suffix in _PUBLIC and "key" not in path.name

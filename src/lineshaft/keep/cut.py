@@ -26,7 +26,7 @@ from lineshaft.rooms.history.model import FileEntry, StreamRow
 from lineshaft.rooms.history.store import Catalogue
 
 __all__ = [
-    "Cut", "check_file", "copy_database", "hold_files", "read_cut", "row_counts",
+    "Cut", "check_file", "copy_database", "hold_files", "parts_of", "read_cut", "row_counts",
 ]  # fmt: skip
 
 
@@ -108,22 +108,28 @@ def row_counts(connection: sqlite3.Connection) -> dict[str, int]:
     }
 
 
-def hold_files(history: Path, hold: Path, files: tuple[FileEntry, ...]) -> bool:
-    """Link every file and its roll-ups into `hold`; return False where one has gone meanwhile."""
-    wanted = {entry.path for entry in files if entry.kind != "damaged"}
-    wanted |= {rollup_path(e.path) for e in files if e.rollup_size and e.kind != "damaged"}
+def parts_of(entry: FileEntry) -> list[str]:
+    """Return the files that must be there for an entry: its rows, its roll-ups, or both."""
+    if entry.kind == "damaged":
+        return []
+    rows = [] if entry.kind == "rolled" else [entry.path]
+    return [*rows, rollup_path(entry.path)] if entry.rollup_size else rows
+
+
+def hold_files(history: Path, hold: Path, files: tuple[FileEntry, ...]) -> str:
+    """Link all parts of these files into `hold`; return the first that is not there, or ''."""
+    wanted = {path for entry in files for path in parts_of(entry)}
     spare = {entry.path for entry in files if entry.kind == "damaged"}
     for path in sorted(wanted | spare):
         place = hold / path
-        if place.exists():
-            continue  # from the cut before
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        place.unlink(missing_ok=True)  # from the cut before
         try:
             _link(history / path, place)
         except FileNotFoundError:
             if path in wanted:
-                return False
-    return True
+                return path
+    return ""
 
 
 def _link(source: Path, place: Path) -> None:
@@ -140,19 +146,20 @@ def _link(source: Path, place: Path) -> None:
 
 
 def check_file(folder: Path, entry: FileEntry) -> str:
-    """Return what is wrong with a file that the catalogue names, or ''."""
-    path = folder / entry.path
+    """Return what is wrong with the parts of a file that the catalogue names, or ''."""
+    path, parts = folder / entry.path, parts_of(entry)
     try:
-        size, rows = path.stat().st_size, pq.read_metadata(path).num_rows
-        beside = folder / rollup_path(entry.path)
-        rollups = beside.stat().st_size if entry.rollup_size else 0
+        if entry.path in parts:
+            if (path.stat().st_size, pq.read_metadata(path).num_rows) != (entry.size, entry.rows):
+                return "its size or count of rows is another"
+            parts.remove(entry.path)
+        if any((folder / beside).stat().st_size != entry.rollup_size for beside in parts):
+            return "its roll-ups have another size"
     except FileNotFoundError:
         return "it is missing"
     except (OSError, pa.ArrowException) as error:
         return f"it cannot be read: {str(error).splitlines()[0][:200]}"
-    if (size, rows, rollups) == (entry.size, entry.rows, entry.rollup_size):
-        return ""
-    return "its size or count of rows is another"
+    return ""
 
 
 def _open(file: Path, *, immutable: bool = False) -> sqlite3.Connection:

@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lineshaft.keep.backup import Progress
-from lineshaft.keep.cut import Cut, read_cut
+from lineshaft.keep.cut import Cut, parts_of, read_cut
 from lineshaft.keep.figures import figures_from, total_rows
 from lineshaft.keep.manifest import Manifest, refuse
 from lineshaft.keep.messages import read_messages
 from lineshaft.keep.vessel import Reader, copy_hashed, hash_file, open_backup
-from lineshaft.rooms.history.files import rollup_path
 
 __all__ = ["verified", "verify_backup"]
 
@@ -62,13 +61,13 @@ def _check_hashes(reader: Reader, manifest: Manifest, progress: Progress) -> Non
 def _check_names(manifest: Manifest, cut: Cut) -> None:
     """The files are those that the database names: none lacks, none is too many."""
     held = {entry.name for entry in manifest.files if entry.role in {"samples", "rollups"}}
-    named = {f"history/{file.path}" for file in cut.files}
-    named |= {f"history/{rollup_path(file.path)}" for file in cut.files if file.rollup_size}
-    spare = {f"history/{path}" for path in manifest.damaged}
-    spare |= {f"history/{rollup_path(path)}" for path in manifest.damaged}
-    if lacking := named - held - spare:
+    named = {f"history/{path}" for file in cut.files for path in parts_of(file)}
+    damaged = {f"history/{file.path}" for file in cut.files if file.kind == "damaged"}
+    if damaged != {f"history/{path}" for path in manifest.damaged}:
+        raise refuse("it declares other files damaged than its database")
+    if lacking := named - held:
         raise refuse(f"its database names {sorted(lacking)[0]}, which is not in it")
-    if strange := held - named:
+    if strange := held - named - damaged:
         raise refuse(f"it holds {sorted(strange)[0]}, which its database does not name")
 
 
