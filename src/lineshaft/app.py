@@ -147,33 +147,24 @@ async def run_plant(ground: Ground, stop: asyncio.Event) -> None:
 
 async def run_web(ground: Ground, stop: asyncio.Event) -> None:
     """Open the doors."""
-    from granian.constants import Interfaces
-    from granian.server.embed import Server
-
     from lineshaft.web.audit import Audit
     from lineshaft.web.gate import Gate
+    from lineshaft.web.listening import Doors
 
     application, background, people, live = build_web(ground)
     audit = Audit(ground.bus.tell)
     background.append(audit.run())
     http = ground.settings.http
-    hosts = frozenset({"127.0.0.1", "localhost", "::1"})
-    server = Server(
-        Gate(application, people.sessions, audit, hosts),
-        address=http.host,
-        port=http.port,
-        interface=Interfaces.ASGI,
-        log_enabled=False,
-        websockets=False,
-    )
+    doors = await asyncio.to_thread(Doors, http, ground.folder)
+    gate = Gate(application, people.sessions, audit, doors.hosts, is_tls=http.is_tls)
     tasks = [asyncio.ensure_future(task) for task in background]
-    serving = asyncio.ensure_future(server.serve())
+    serving = asyncio.ensure_future(doors.serve(gate))
     ended = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({*tasks, serving, ended}, return_when="FIRST_COMPLETED")
     finally:
         live.close()
-        server.stop()
+        doors.stop()
         for task in (*tasks, ended):
             task.cancel()
         outcomes = await asyncio.gather(*tasks, serving, return_exceptions=True)

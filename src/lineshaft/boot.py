@@ -53,7 +53,8 @@ def boot(
         if reset:
             say(f"deleting everything in {folder}")
             _empty(folder)
-        _check_port(settings.http.host, settings.http.port)
+        for address in settings.http.listens:
+            _check_port(address, settings.http.port)
         _check_disk(folder)
         _make_secret(folder / "keys" / "platform.key")
         if is_current(folder / "records.sqlite"):

@@ -1,4 +1,4 @@
-"""The command line: `lineshaft demo | up | check | link | probe | last | query`.
+"""The command line: `lineshaft demo | up | check | link | people | token | ca | probe | last | query`.
 
 On the platform's own machine it signs in by the data folder's key. Commands that read take
 `--json`. Exit codes: 0 done, 1 the world failed, 2 the request cannot be.
@@ -30,6 +30,7 @@ from lineshaft.commands.calls import (
     read_settings,
 )  # fmt: skip
 from lineshaft.commands.exchange import export_samples, import_samples
+from lineshaft.commands.people import ca, explain_doors, people, token
 from lineshaft.commands.sql import sql
 from lineshaft.core.errors import Broken, LineshaftError, Refused
 from lineshaft.notify import tell_systemd
@@ -43,6 +44,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Lineshaft, o
 app.command()(backup)
 app.command()(restore)
 app.command()(sql)
+app.command()(ca)
+app.add_typer(people, name="people")
+app.add_typer(token, name="token")
 app.command("import")(import_samples)
 app.command("export")(export_samples)
 
@@ -71,7 +75,7 @@ def up(config: ConfigFile = None, data: DataFolder = None, port: Port = None) ->
 @app.command()
 def check(config: ConfigFile = None, data: DataFolder = None, as_json: AsJson = False) -> None:
     """Print the effective settings and where each comes from."""
-    _, listed = read_settings(config, data)
+    settings, listed = read_settings(config, data)
     if as_json:
         typer.echo(
             json.dumps([{"name": e.name, "value": e.value, "origin": e.origin} for e in listed])
@@ -80,6 +84,7 @@ def check(config: ConfigFile = None, data: DataFolder = None, as_json: AsJson = 
     width = max(len(e.name) for e in listed)
     for e in listed:
         typer.echo(f"{e.name:<{width}}  {e.value!s:<16} {e.origin:<24} {e.doc}")
+    typer.echo(f"\n{explain_doors(settings)}")
 
 
 @app.command()
@@ -193,7 +198,7 @@ def _shown(row: dict[str, Any]) -> str:
 
 def _sign_in_link(settings: Settings) -> str:
     code = call(settings, "session/code", {})["code"]
-    return f"http://{settings.http.host}:{settings.http.port}/#/sign-in/{code}"
+    return f"{settings.http.url}/#/sign-in/{code}"
 
 
 def _run(settings: Settings, *, demo: bool, reset: bool) -> None:

@@ -7,7 +7,9 @@ never settings: they are files in the data folder, made by the platform, mode 06
 """
 
 import difflib
+import ipaddress
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -20,6 +22,10 @@ from lineshaft.core.paths import check_path
 __all__ = ["Effective", "Settings", "load"]
 
 _ENV = "LINESHAFT__"
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_ANY = {"0.0.0.0", "::"}
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 
 
 def _setting(default: Any, doc: str) -> Any:
@@ -39,18 +45,61 @@ class Platform:
 class Http:
     """The doors: API and console."""
 
-    host: str = _setting("127.0.0.1", "address to listen on; only loopback is allowed so far")
+    host: str = _setting("127.0.0.1", "address to listen on; beyond loopback always with TLS")
     port: int = _setting(8400, "port to listen on")
+    names: str = _setting(
+        "", "names and addresses by which browsers call it beyond loopback, by commas"
+    )
+    certificate: str = _setting(
+        "", "PEM file of the doors' certificate; empty makes one beyond loopback, by an own CA"
+    )
+    key: str = _setting("", "PEM file of that certificate's key")
+
+    @property
+    def is_beyond(self) -> bool:
+        """Return whether the doors are open beyond loopback."""
+        return self.host not in _LOOPBACK
 
     @property
     def is_tls(self) -> bool:
         """Return whether the doors speak TLS."""
-        return False
+        return self.is_beyond or self.certificate != ""
+
+    @property
+    def listed(self) -> list[str]:
+        """Return `names` one by one, as they are compared."""
+        parts = (part.strip().lower() for part in self.names.split(","))
+        return [part for part in parts if part]
+
+    def known_as(self, machine: str) -> list[str]:
+        """Return the names that the doors answer to: the listed ones and, beyond loopback, those
+        of the machine and of the address."""
+        more = [machine] if self.is_beyond and _is_name(machine) else []
+        more += [self.host] if self.host not in _ANY else []
+        return list(dict.fromkeys([*self.listed, *more]))
+
+    @property
+    def listens(self) -> list[str]:
+        """Return the addresses to listen on; loopback is always among them or covered."""
+        if not self.is_beyond or self.host in _ANY:
+            return [self.host]
+        return [self.host, "::1" if ":" in self.host else "127.0.0.1"]
 
     @property
     def url(self) -> str:
         """Return where people's browsers find the console."""
-        return f"http://{self.host}:{self.port}"
+        name = self.listed[0] if self.listed and self.is_tls else self.host
+        return self._at(name)
+
+    @property
+    def local_url(self) -> str:
+        """Return where this machine's own command line finds the doors, over loopback."""
+        local = "::1" if ":" in self.host else "127.0.0.1"
+        return self._at(local if self.is_beyond else self.host)
+
+    def _at(self, name: str) -> str:
+        shown = f"[{name}]" if ":" in name else name
+        return f"{'https' if self.is_tls else 'http'}://{shown}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +254,18 @@ def _is_level(text: str) -> bool:
     return True
 
 
+def _is_address(text: str) -> bool:
+    try:
+        parsed = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text and str(parsed) == text
+
+
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None and not text.replace(".", "").isdigit()
+
+
 def _checked(settings: Settings) -> Settings:
     """Return the settings, or refuse values that cannot work."""
     platform, finite = settings.platform, math.isfinite
@@ -214,8 +275,14 @@ def _checked(settings: Settings) -> Settings:
         (_is_level(platform.site), "platform.site", "Use a-z, 0-9, '-' and '_' only"),
         (settings.plant.kind in {"auto", "tep", "williams-otto", "none"}, "plant.kind",
          "Use auto, tep, williams-otto or none"),
-        (settings.http.host in {"127.0.0.1", "::1", "localhost"}, "http.host",
-         "Listening beyond loopback needs TLS, which is not there yet; put a TLS proxy in front"),
+        (settings.http.host == "localhost" or _is_address(settings.http.host), "http.host",
+         "Give an address of this machine; names go into http.names"),
+        (settings.http.host not in _ANY or settings.http.listed, "http.host",
+         "To listen on every address, say in http.names by which names browsers call it"),
+        (all(_is_address(n) or _is_name(n) for n in settings.http.listed), "http.names",
+         "List host names and addresses by commas, without ports: plant.example, 192.0.2.7"),
+        (bool(settings.http.certificate) == bool(settings.http.key), "http.certificate",
+         "Give http.certificate and http.key, or neither"),
         (0 < settings.http.port < 65536, "http.port", "Use a port between 1 and 65535"),
         (settings.history.commit_rows >= 1000, "history.commit_rows", "Use 1000 or more"),
         (settings.history.commit_s >= 0.05, "history.commit_s", "Use 0.05 or more"),

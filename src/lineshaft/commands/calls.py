@@ -5,6 +5,7 @@ On the platform's own machine a command signs in by the data folder's key.
 
 import json
 import os
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -74,6 +75,24 @@ def fetch(settings: Settings, path: str, body: Any = None, **query: Any) -> byte
         return content
 
 
+def _opener(settings: Settings) -> urllib.request.OpenerDirector:
+    """Return what opens our own doors: past any proxy, and with TLS only where they show exactly
+    the certificate that lies on this machine."""
+    direct = urllib.request.ProxyHandler({})
+    if not settings.http.is_tls:
+        return urllib.request.build_opener(direct)
+    file = Path(settings.http.certificate or settings.folder / "keys" / "tls.crt")
+    try:
+        first, end, _ = file.expanduser().read_text("ascii").partition("-----END CERTIFICATE-----")
+        context = ssl.create_default_context(cadata=f"{first}{end}\n")
+    except (OSError, ValueError) as error:
+        raise Broken(f"the doors' certificate at {file} cannot be read", code="tls.files",
+                     hint="It is made at the platform's start") from error  # fmt: skip
+    context.check_hostname = False  # it is known by itself, not by a name that somebody vouches for
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return urllib.request.build_opener(direct, urllib.request.HTTPSHandler(context=context))
+
+
 @contextmanager
 def opened(
     settings: Settings, path: str, data: bytes | IO[bytes] | None = None,
@@ -87,14 +106,14 @@ def opened(
         raise Refused(f"no platform has run on {settings.folder}",
                       hint="Start it with `lineshaft demo` or give --data",
                       code="folder.none") from error  # fmt: skip
-    address = f"http://{settings.http.host}:{settings.http.port}/api/v1/{path}"
+    address = f"{settings.http.local_url}/api/v1/{path}"
     address += "?" + urllib.parse.urlencode(query) if query else ""
     request = urllib.request.Request(
         address, data=data, method=method,
         headers={"Authorization": f"Bearer {key}", **(headers or {})},
     )  # fmt: skip
     try:
-        with urllib.request.urlopen(request, timeout=120) as response:
+        with _opener(settings).open(request, timeout=120) as response:
             yield response
     except urllib.error.HTTPError as error:
         try:
