@@ -29,6 +29,7 @@ from lineshaft.commands.calls import (
     find_signals,
     read_settings,
 )  # fmt: skip
+from lineshaft.commands.doctor import doctor
 from lineshaft.commands.exchange import export_samples, import_samples
 from lineshaft.commands.people import ca, explain_doors, people, token
 from lineshaft.commands.sql import sql
@@ -43,6 +44,7 @@ T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Lineshaft, one line shaft.")
 app.command()(backup)
 app.command()(restore)
+app.command()(doctor)
 app.command()(sql)
 app.command()(ca)
 app.add_typer(people, name="people")

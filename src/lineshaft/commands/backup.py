@@ -17,7 +17,7 @@ from lineshaft.keep.manifest import Manifest
 from lineshaft.plan import Plan
 from lineshaft.settings import Settings
 
-__all__ = ["backup", "restore"]
+__all__ = ["backup", "in_force", "restore"]
 
 _Secrets = Annotated[
     bool, typer.Option("--with-secrets", help="keys and passwords too: guard it like them")
@@ -46,7 +46,11 @@ def backup(
         return
     from lineshaft.keep.backup import make_backup
 
-    settings = _in_force(read_settings(config, data)[0])
+    settings = read_settings(config, data)[0]
+    if not (settings.folder / "records.sqlite").exists():
+        raise Refused(f"no platform has run on {settings.folder}",
+                      hint="Give its folder with --data", code="folder.none")  # fmt: skip
+    settings = in_force(settings)
     with _shown(as_json) as progress:
         made = asyncio.run(
             make_backup(settings, target, with_secrets=with_secrets, onto=onto, progress=progress)
@@ -105,12 +109,9 @@ def restore(
     typer.echo(f"Start it:  lineshaft up --config {folder / SETTINGS} --data {folder}")
 
 
-def _in_force(settings: Settings) -> Settings:
+def in_force(settings: Settings) -> Settings:
     """Return the settings of the data folder's last run, where there was one."""
     folder = settings.folder
-    if not (folder / "records.sqlite").exists():
-        raise Refused(f"no platform has run on {folder}", hint="Give its folder with --data",
-                      code="folder.none")  # fmt: skip
     try:
         held = Plan.read(folder).settings
     except (OSError, ValueError, KeyError, TypeError):
