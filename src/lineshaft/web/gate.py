@@ -46,7 +46,7 @@ _HARMLESS: Final = [
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy",
-     b"camera=(), geolocation=(), microphone=(), payment=(), usb=(), serial=(), bluetooth=()"),
+     b"camera=(), geolocation=(), microphone=(), payment=(), usb=(), serial=()"),
 ]  # fmt: skip
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
 _NO_STORE: Final = (b"cache-control", b"no-store")
