@@ -67,14 +67,22 @@ async def test_a_stopped_platform_with_samples_in_the_bus_only(tmp_path: Path) -
         assert isinstance(house, House)
         sid = house.register(made("count"))[0]
         async with counting(house, sid) as counter:
-            await counter.put(30)
+            await counter.put(10)
+            done = await asyncio.to_thread(
+                lineshaft, "backup", str(tmp_path / "flushed"), "--data", str(folder), "--json"
+            )
+            assert done.returncode == 0, done.stderr
+            flushed = json.loads(done.stdout)
+            # Ten minutes from a commit by itself: the writer was asked, and did it at once.
+            assert (flushed["backup_rows"], flushed["backup_messages"]) == (500, 0)
+            await counter.put(20)
         _pull_the_plug(house)
         until("all its processes are gone", lambda: not house.left())
         done = await asyncio.to_thread(
             lineshaft, "backup", str(backup), "--data", str(folder), "--with-secrets", "--json"
         )
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["backup_messages"] >= 30
+        assert json.loads(done.stdout)["backup_messages"] >= 20
         done = await asyncio.to_thread(lineshaft, "backup", "--verify", str(backup))
         assert done.returncode == 0, done.stderr
         done = await asyncio.to_thread(

@@ -35,7 +35,7 @@ __all__ = ["LAST", "Made", "Progress", "make_backup", "settings_toml"]
 
 LAST: Final = "last-backup.json"
 _TRIES: Final = 8
-_FLUSH_S: Final = 120.0
+_FLUSH_S: Final = 70.0
 _PUBLIC: Final = (".der", ".crt", ".cer")
 Progress = Callable[[str, int, int], None]  # what, bytes done, bytes in all
 

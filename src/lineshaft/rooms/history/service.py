@@ -2,8 +2,9 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -49,6 +50,7 @@ async def keep_history(
         asyncio.ensure_future(_tidy(writer, compactor, retirement, settings)),
     ]
     writing = asyncio.ensure_future(writer.run(stop))
+    await bus.serve("history", "flush", _flush_of(writer))
     try:
         await asyncio.wait({*others, writing}, return_when="FIRST_COMPLETED")
     finally:
@@ -59,6 +61,13 @@ async def keep_history(
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome
+
+
+def _flush_of(writer: Writer) -> Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]:
+    async def flush(_: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"last": await writer.flush()}
+
+    return flush
 
 
 async def _tidy(

@@ -38,6 +38,8 @@ __all__ = ["Writer"]
 
 _QUEUED = 64
 _RETRY_S = 2.0
+_FLUSH_S = 60.0
+_LOOK_S = 0.02
 _TEXT_BYTES = 512 * 1024 * 1024
 
 
@@ -69,6 +71,8 @@ class Writer:
         self._last = LastValues()
         self._position = Checkpoint(0, 0, "")
         self._writing: asyncio.Task[None] | None = None
+        self._wanted = 0  # up to this message a commit does not wait for more
+        self._hurry = asyncio.Event()
         #: Set once the lease is ours and every named file was looked at.
         self.settled = asyncio.Event()
         self.stored_rows = 0
@@ -95,6 +99,21 @@ class Writer:
             except Broken as error:
                 if error.code != "bus.rolled_back":
                     raise
+
+    async def flush(self) -> int:
+        """Commit all that was accepted until now without waiting for more; return the number of the
+        last message. Raises Broken where the disk, or the stream, does not let that come true."""
+        last = (await self._bus.streams.state(self._stream)).last
+        if self._position.position < last:
+            self._wanted = max(self._wanted, last)
+            self._hurry.set()
+        end_s = monotonic_s() + _FLUSH_S
+        while self._position.position < last:
+            if monotonic_s() > end_s:
+                raise Broken("what was accepted is not in files yet", code="history.behind",
+                             hint=self.error or "See whether history runs")  # fmt: skip
+            await asyncio.sleep(_LOOK_S)
+        return last
 
     def _open(self) -> None:
         self._catalogue.take_lease(self._lease, self._files.drop_unnamed)
@@ -149,7 +168,12 @@ class Writer:
             wait = max(0.0, batch.opened + self._settings.commit_s - monotonic_s())
         getter = asyncio.ensure_future(queue.get())
         waiting: set[asyncio.Future[Any]] = {getter, feeder, ended}
+        hurried = None
+        if batch is not None and not self._hurry.is_set():
+            waiting.add(hurried := asyncio.ensure_future(self._hurry.wait()))
         await asyncio.wait(waiting, timeout=wait, return_when="FIRST_COMPLETED")
+        if hurried is not None:
+            hurried.cancel()
         if getter.done():
             return getter.result()
         getter.cancel()
@@ -179,9 +203,14 @@ class Writer:
 
     def _is_due(self, batch: _Batch) -> bool:
         old = monotonic_s() - batch.opened >= self._settings.commit_s
-        return old or batch.rows >= self._settings.commit_rows or batch.text >= _TEXT_BYTES
+        asked = 0 < self._wanted <= batch.end.position
+        full = batch.rows >= self._settings.commit_rows or batch.text >= _TEXT_BYTES
+        return old or asked or full
 
     async def _commit(self, batch: _Batch) -> None:
+        if batch.end.position >= self._wanted:
+            self._wanted = 0
+            self._hurry.clear()
         await self._settle()
         self._writing = asyncio.ensure_future(self._write_patiently(batch))
 
