@@ -1,4 +1,4 @@
-"""The command line: `lineshaft demo | up | check | link | people | token | ca | probe | last | query`.
+"""The command line: `lineshaft demo | up | check | link | people | token | last | query` and more.
 
 On the platform's own machine it signs in by the data folder's key. Commands that read take
 `--json`. Exit codes: 0 done, 1 the world failed, 2 the request cannot be.

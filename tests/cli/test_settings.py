@@ -43,7 +43,7 @@ def test_a_setting_on_the_command_line_wins(tmp_path: Path) -> None:
         ("port = 1\n", ("unknown setting 'port'", "sections")),
         ("[http]\nport = 'x'\n", ("'http.port'", "'x'", "type int")),
         ("[http]\nport = 99999\n", ("'http.port'", "between 1 and 65535")),
-        ("[http]\nhost = '0.0.0.0'\n", ("'http.host'", "TLS")),
+        ("[http]\nhost = '0.0.0.0'\n", ("'http.host'", "http.names")),
         ("[plant]\nkind = 'nuclear'\n", ("'plant.kind'", "tep")),
         ("[platform]\nsite = 'Über uns'\n", ("'platform.site'", "a-z")),
         ("[http\n", ("is not TOML",)),

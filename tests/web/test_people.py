@@ -55,17 +55,6 @@ def name_of(client: httpx.Client) -> str:
     return client.headers["X-Name"]
 
 
-def forget_failures(house: House) -> None:
-    """Wait until this machine may try again, after a test that failed on purpose."""
-    with browser(house) as client:
-
-        def may_try() -> bool:
-            code = house.post("session/code", {})["code"]
-            return client.post("session", json={"code": code}).status_code == 204
-
-        until("this machine may sign in again", may_try, 30)
-
-
 def test_an_invitation_works_once_and_signs_in(house: House) -> None:
     name, code = invite(house, "operator")
     with browser(house) as client:
@@ -97,7 +86,6 @@ def test_a_second_invitation_ends_the_first_and_an_old_one_is_over(house: House)
         house.change_records("UPDATE invitations SET expires = 1 WHERE account = ?", name)
         body = {"code": second["code"], "password": PASSWORD}
         assert client.post("invitation", json=body).status_code == 401
-    forget_failures(house)
 
 
 @pytest.mark.parametrize("password", ["short", "x" * 201, "aaaaaaaaaaaaaaaa", "THE NAME"])
@@ -223,7 +211,6 @@ def test_guessing_is_slowed_down_by_name_also_for_one_that_is_not_there(house: H
         with browser(house) as owner:
             right = {"name": name_of(client), "password": PASSWORD}
             until("the pause is over", lambda: owner.post("session", json=right).is_success, 10)
-    forget_failures(house)
 
 
 def test_a_token_may_what_it_was_given_and_no_more(house: House) -> None:

@@ -216,7 +216,7 @@ def test_given_files_serve_and_bad_ones_are_refused_in_words(tmp_path: Path) -> 
     assert not check_pair(str(pair.certificate), str(pair.key)).own
     for certificate, key in ((pair.certificate, other.key), (pair.key, pair.key),
                              (tmp_path / "none", pair.key)):  # fmt: skip
-        with pytest.raises(Refused, match="http.certificate|belong to the key"):
+        with pytest.raises(Refused, match=r"http\.certificate|belong to the key"):
             check_pair(str(certificate), str(key))
     environ = {"LINESHAFT__HTTP__CERTIFICATE": str(pair.certificate),
                "LINESHAFT__HTTP__KEY": str(pair.key)}  # fmt: skip

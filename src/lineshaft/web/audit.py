@@ -6,8 +6,9 @@ waits in a queue until the bus has it on disk, in order, however long the bus is
 itself does not wait. A mutating call takes its place in the queue before it runs: where there is
 none, it is refused (503) and nothing is changed. So nothing is lost but what a killed web process
 still held. Refusals (401, 403, 429) are cheap to cause: alike ones within a minute are counted in
-one Fact, some hundred different ones are told apart an hour, the rest are counted together; they
-never take a mutating call's last places.
+one Fact; of each person, and of nobody, some hundred different ones are told apart an hour, the
+rest are counted together. They never take a mutating call's last places, and are dropped where only
+those are left.
 """
 
 import asyncio
@@ -75,8 +76,7 @@ class Audit:
         self._queue: deque[Fact] = deque()
         self._taken = 0
         self._alike: dict[tuple[object, ...], _Alike] = {}
-        self._apart = float(_TELL_APART)
-        self._refilled = monotonic_s()
+        self._left: dict[str, tuple[float, float]] = {}
         self._last_at = 0
         self._wake = asyncio.Event()
 
@@ -103,9 +103,9 @@ class Audit:
             call.who, call.by, call.operation, call.status, network_of(call.address)
         )  # fmt: skip
         known = self._alike.get(sort)
-        if known is None and not self._tells_apart():
-            call = replace(call, who="nobody", by="", operation="", path="", address="")
-            sort = ("", call.status)
+        if known is None and not self._tells_apart(call.who):
+            call = replace(call, by="", operation="", method="", path="", code="", address="")
+            sort = (call.who, call.status)
             known = self._alike.setdefault(sort, _Alike(call, monotonic_s(), now_us()))
         if known is None:
             self._alike[sort] = _Alike(call, monotonic_s(), now_us())
@@ -113,14 +113,16 @@ class Audit:
             return
         known.count, known.end = known.count + 1, now_us()
 
-    def _tells_apart(self) -> bool:
+    def _tells_apart(self, who: str) -> bool:
+        """Return whether one more sort of refusal of this person, or of nobody, is told by itself;
+        nobody's flood does not hide a person's."""
         now = monotonic_s()
-        self._apart = min(self._apart + (now - self._refilled) / _REFILL_S, float(_TELL_APART))
-        self._refilled = now
-        if self._apart < 1:
-            return False
-        self._apart -= 1
-        return True
+        left, since = self._left.pop(who, (float(_TELL_APART), now))
+        left = min(left + (now - since) / _REFILL_S, float(_TELL_APART))
+        self._left[who] = (left - 1 if left >= 1 else left, now)
+        if len(self._left) > _MOST:
+            del self._left[next(iter(self._left))]
+        return left >= 1
 
     async def run(self) -> None:
         """Write what is taken down, for ever; when cancelled, what is left, within seconds."""

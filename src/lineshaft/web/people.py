@@ -1,6 +1,7 @@
 """People come in: by link, password or invitation; what changes of them ends what hangs on it.
 
-Rules: an attempt is counted before it is looked at and forgiven when it succeeds; an unknown name,
+Rules: an attempt at a password is counted before it is looked at and forgiven when it succeeds
+(codes of links are too long to be guessed, and an old link shall lock nobody out); an unknown name,
 a wrong password and a disabled account are answered alike and take as long; who is disabled,
 removed or changed loses sessions and tokens, or their rights, at once.
 """
@@ -39,15 +40,9 @@ class People:
         self._by_address = Throttle(_FREE_BY_ADDRESS)
         self._clock = clock
 
-    async def sign_in_by_code(self, code: str, address: str) -> None:
-        """Spend the code of a sign-in link; who opened it may have a session of `local`."""
-        self._count(None, address)
-        self.sessions.spend_code(code)
-        self._forgive(None, address)
-
     async def sign_in_by_password(self, name: str, password: str, address: str) -> Account:
         """Return whose name and password these are; Refused 401, or Throttled after many."""
-        name = name.strip().lower()
+        name = name.strip().lower()[:64]
         self._count(name, address)
         kept = await asyncio.to_thread(self.accounts.password_hash, name)
         if not await self._passwords.matches(kept, password):
@@ -57,16 +52,9 @@ class People:
         self._forgive(name, address)
         return await asyncio.to_thread(self.accounts.get, name)
 
-    async def invited(self, code: str, address: str) -> Account:
-        """Return whose invitation this is; it stays unspent."""
-        self._count(None, address)
-        account = await asyncio.to_thread(self.accounts.invited, code)
-        self._forgive(None, address)
-        return account
-
-    async def accept(self, code: str, password: str, address: str) -> Account:
+    async def accept(self, code: str, password: str) -> Account:
         """Spend an invitation: set the password; what was signed in before is ended."""
-        account = await self.invited(code, address)
+        account = await asyncio.to_thread(self.accounts.invited, code)
         check_password(password, account.name)
         kept = await self._passwords.hash(password)
         account = await asyncio.to_thread(self.accounts.accept, code, kept)
@@ -104,19 +92,15 @@ class People:
         await asyncio.to_thread(self.tokens.end_all, name)
         await asyncio.to_thread(self.sessions.end_all, name)
 
-    def _count(self, name: str | None, address: str) -> None:
+    def _count(self, name: str, address: str) -> None:
         """Count an attempt; raise Throttled where too many failed before it."""
         now, network = self._clock(), network_of(address)
-        wait_s = self._by_address.wait_s(network, now)
-        if name is not None:
-            wait_s = max(wait_s, self._by_name.wait_s(name[:64], now))
+        wait_s = max(self._by_address.wait_s(network, now), self._by_name.wait_s(name, now))
         if wait_s:
             raise Throttled(wait_s)
         self._by_address.count(network, now)
-        if name is not None:
-            self._by_name.count(name[:64], now)
+        self._by_name.count(name, now)
 
-    def _forgive(self, name: str | None, address: str) -> None:
+    def _forgive(self, name: str, address: str) -> None:
         self._by_address.take_back(network_of(address))
-        if name is not None:
-            self._by_name.forget(name[:64])
+        self._by_name.forget(name)

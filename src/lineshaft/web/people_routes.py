@@ -77,7 +77,7 @@ def _add_sign_in(api: APIRouter, people: People, is_tls: bool) -> None:
               openapi_extra=_PUBLIC)  # fmt: skip
     async def sign_in(body: SignIn, request: Request) -> Response:
         if body.code is not None and body.name is None and body.password is None:
-            await people.sign_in_by_code(body.code, _address(request))
+            people.sessions.spend_code(body.code)
             return await let_in(request, BUILT_IN)
         if body.code is None and body.name is not None and body.password is not None:
             found = await people.sign_in_by_password(body.name, body.password, _address(request))
@@ -89,12 +89,12 @@ def _add_sign_in(api: APIRouter, people: People, is_tls: bool) -> None:
     @api.post("/invitation", status_code=204, summary="Set the password and sign in",
               openapi_extra=_PUBLIC)  # fmt: skip
     async def accept_invitation(body: Acceptance, request: Request) -> Response:
-        account = await people.accept(body.code, body.password, _address(request))
+        account = await people.accept(body.code, body.password)
         return await let_in(request, account.name)
 
     @api.post("/invitation/look", summary="Whose invitation this is", openapi_extra=_PUBLIC)
     async def look_at_invitation(body: InvitationCode, request: Request) -> Invited:
-        account = await people.invited(body.code, _address(request))
+        account = await asyncio.to_thread(people.accounts.invited, body.code)
         request.scope["state"]["acted_as"] = account.name
         return Invited(name=account.name, display_name=account.display_name,
                        language=account.language)  # fmt: skip
