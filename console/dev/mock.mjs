@@ -255,22 +255,22 @@ setInterval(() => {
 }, 1000);
 
 // People as the console needs them; `POST /dev/role?id=viewer` makes the visitor another one.
-const reads = ["history", "signals", "sources", "certificates", "panel", "system", "notes", "views", "calculations", "imports", "exports", "tokens"].map((kind) => `${kind}.read`);
-const operator = [...reads, "notes.write", "views.write", "panel.write", "tokens.write"];
+const reads = ["history", "signals", "sources", "certificates", "panel", "system", "notes", "views", "calculations", "imports", "exports"].map((kind) => `${kind}.read`);
+const operator = [...reads, "notes.write", "views.write", "panel.write"];
 const engineer = [...operator, ...["signals", "sources", "certificates", "calculations", "imports", "exports"].map((kind) => `${kind}.write`)];
-const RIGHTS = { viewer: [...reads, "tokens.write"], operator, engineer, administrator: [...engineer, "people.read", "people.write", "audit.read", "backup.write", "system.write"] };
+const RIGHTS = { viewer: reads, operator, engineer, administrator: [...engineer, "people.read", "people.write", "tokens.read", "tokens.write", "audit.read", "history.admin", "system.admin", "backup.write", "system.write"] };
 let me = "administrator";
 let folk = [
-  { name: "ada", role: "administrator", state: "active", created: BOOT - 40 * 86400e6, last_seen: BOOT },
-  { name: "Li Wei", role: "engineer", state: "active", created: BOOT - 12 * 86400e6, last_seen: BOOT - 3600e6 },
-  { name: "shift-2", role: "operator", state: "disabled", created: BOOT - 12 * 86400e6, last_seen: BOOT - 9 * 86400e6 },
+  { name: "ada", display_name: "Ada Byron", role: "administrator", state: "active", created: BOOT - 40 * 86400e6, last_seen: BOOT },
+  { name: "li.wei", display_name: "李伟", role: "engineer", state: "active", created: BOOT - 12 * 86400e6, last_seen: BOOT - 3600e6 },
+  { name: "shift-2", display_name: "Shift 2", role: "operator", state: "disabled", created: BOOT - 12 * 86400e6, last_seen: BOOT - 9 * 86400e6 },
 ];
 let tokens = [{ id: "t1", name: "notebook", rights: reads, created: BOOT - 5 * 86400e6, expires: BOOT + 85 * 86400e6, last_seen: BOOT - 600e6 }];
-const audit = ["add_source", "trust_certificate", "change_signal", "sign_in", "remove_source"].map((operation, i) => ({ id: 90 - i, at: BOOT - i * 1900e6, user: i === 3 ? "" : i % 2 ? "Li Wei" : "ada", address: "10.20.4.9", operation, subject: ["press", "8f1c2a77", "lineshaft/demo/chem/tep/reactor/pressure", "root", "kiln"][i], status: i === 3 ? 401 : i === 4 ? 403 : 204, code: i === 3 ? "session.login" : i === 4 ? "right.missing" : "" }));
+const audit = ["add_source", "trust_certificate", "change_signal", "sign_in", "remove_source"].map((operation, i) => ({ id: 90 - i, at: BOOT - i * 1900e6, user: i === 3 ? "" : i % 2 ? "li.wei" : "ada", address: "10.20.4.9", operation, subject: ["press", "8f1c2a77", "lineshaft/demo/chem/tep/reactor/pressure", "root", "kiln"][i], status: i === 3 ? 401 : i === 4 ? 403 : 204, code: i === 3 ? "session.login" : i === 4 ? "right.missing" : "" }));
 function somebody(req, res, name, rest, b) {
   const p = folk.find((x) => x.name === name);
   if (!p) return refuse(res, 404, "people.unknown", "There is nobody of this name");
-  if (rest === "/invitation") return json(res, { code: "Jx0c7dQe-9aVtq3mN2", expires: nowUs() + 3 * 86400e6 }, 201);
+  if (rest === "/invitation") return json(res, { code: "Jx0c7dQe-9aVtq3mN2", link: "http://127.0.0.1:8090/#/invite/Jx0c7dQe-9aVtq3mN2", expires: nowUs() + 3 * 86400e6 }, 201);
   if (req.method === "DELETE") { folk = folk.filter((x) => x !== p); return res.writeHead(204).end(); }
   if (b.role) p.role = b.role;
   if (b.enabled !== undefined) p.state = b.enabled ? "active" : "disabled";
@@ -279,14 +279,15 @@ function somebody(req, res, name, rest, b) {
 
 const routes = {
   "GET /people": (req, res) => (me === "administrator" ? json(res, { people: folk }) : refuse(res, 403, "right.missing", "Your role may not do this", "Ask an administrator")),
-  "POST /people": async (req, res) => { const p = { ...(await body(req)), state: "invited", created: nowUs(), last_seen: null }; folk.push(p); json(res, p, 201); },
+  "POST /people": async (req, res) => { const b = await body(req); const p = { ...b, display_name: b.display_name || b.name, state: "invited", created: nowUs(), last_seen: null, invited_until: nowUs() + 7 * 86400e6 }; folk.push(p); json(res, { ...p, link: "http://127.0.0.1:8090/#/invite/Jx0c7dQe-9aVtq3mN2" }, 201); },
+  "POST /invitation/look": async (req, res) => ((await body(req)).code === "gone" ? refuse(res, 401, "invitation.gone", "This invitation has been used or is too old", "Ask for a new one") : json(res, { name: "li.wei", display_name: "李伟", language: null })),
   "POST /invitation": async (req, res) => ((await body(req)).password.length < 12 ? refuse(res, 422, "password.short", "The password has fewer than 12 characters", "Take a few words that do not belong together") : res.writeHead(204, { "Set-Cookie": "ls=1; Path=/; HttpOnly; SameSite=Strict" }).end()),
   "PUT /session/password": (req, res) => res.writeHead(204).end(),
   "GET /sessions": (req, res) => json(res, { sessions: [{ id: "s1", created: BOOT, expires: BOOT + 30 * 86400e6, last_seen: nowUs(), address: "127.0.0.1", agent: req.headers["user-agent"] ?? "", current: true }, { id: "s2", created: BOOT - 86400e6, expires: BOOT + 29 * 86400e6, last_seen: BOOT - 7200e6, address: "10.20.4.9", agent: "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", current: false }] }),
   "GET /tokens": (req, res) => json(res, { tokens }),
   "POST /tokens": async (req, res) => { const b = await body(req); const made = { id: `t${Date.now()}`, name: b.name, rights: b.rights, created: nowUs(), expires: nowUs() + b.days * 86400e6, last_seen: null }; tokens = [...tokens, made]; json(res, { ...made, token: "lst_5Qm2Zs8Kc1Xv7Tn4Rb9Yd3Wf6Hg0Jp" }, 201); },
-  "GET /audit": (req, res, url) => json(res, { entries: audit.filter((e) => (!url.searchParams.get("refused") || e.status >= 400) && (!url.searchParams.get("user") || e.user === url.searchParams.get("user"))) }),
-  "GET /session": (req, res) => (/ls=1/.test(req.headers.cookie ?? "") ? json(res, { user: "ada", role: me, rights: RIGHTS[me], expires: nowUs() + 8 * 3600e6 }) : refuse(res, 401, "session.none", "Not signed in", "Print a new link with: lineshaft link")),
+  "GET /audit": (req, res, url) => json(res, { entries: audit.filter((e) => (!url.searchParams.get("kind") || e.status >= 400) && (!url.searchParams.get("user") || e.user === url.searchParams.get("user"))) }),
+  "GET /session": (req, res) => (/ls=1/.test(req.headers.cookie ?? "") ? json(res, { user: "ada", display_name: "Ada Byron", has_password: true, language: null, by: "session", role: me, rights: RIGHTS[me], expires: nowUs() + 8 * 3600e6 }) : refuse(res, 401, "session.none", "Not signed in", "Print a new link with: lineshaft link")),
   "POST /session": async (req, res) => {
     const b = await body(req);
     if (b.code === "wrong") return refuse(res, 401, "session.code", "This link has been used or is too old", "Print a new one with: lineshaft link");
@@ -390,7 +391,7 @@ const server = createServer(async (req, res) => {
     return res.writeHead(200, { "Content-Type": TYPES[extname(path)] ?? "application/octet-stream" }).end(readFileSync(path));
   }
   const path = url.pathname.slice("/api/v1".length);
-  if (path !== "/session" && path !== "/invitation" && !/ls=1/.test(req.headers.cookie ?? "")) return refuse(res, 401, "session.none", "Not signed in");
+  if (path !== "/session" && !path.startsWith("/invitation") && !/ls=1/.test(req.headers.cookie ?? "")) return refuse(res, 401, "session.none", "Not signed in");
   if (req.method !== "GET" && req.headers["x-lineshaft"] !== "1") return refuse(res, 403, "csrf", "The header X-Lineshaft is missing");
   if (path === "/live") {
     const stream = { res, sids: ids(url.searchParams.get("sid")) };

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { browserName } from "../src/lib/agent";
 import { filterNodes, isPrefix, level, ticked, tree } from "../src/lib/browse";
 import { along, beyond, bulletScale } from "../src/lib/bullet";
 import { below, keySignals, machinesOf } from "../src/lib/machines";
@@ -131,4 +132,12 @@ test("a prefix has four plain levels", () => {
   expect(level("Reactor Pressure")).toBe("reactor-pressure");
   expect(level("反应器")).toBe("u53cd-u5e94-u5668");
   expect(level("  ")).toBe("unnamed");
+});
+
+test("a browser has a short name, a program its own", () => {
+  const chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36";
+  expect(browserName(chrome)).toBe("Chrome, Linux");
+  expect(browserName(chrome.replace("X11; Linux x86_64", "Windows NT 10.0") + " Edg/140.0")).toBe("Edge, Windows");
+  expect(browserName("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Mobile/15E148 Safari/604.1")).toBe("Safari, iOS");
+  expect(browserName("python-httpx/0.28")).toBe("python-httpx/0.28");
 });

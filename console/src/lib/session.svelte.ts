@@ -30,12 +30,15 @@ export const session = {
   },
   /** Whether this session may do a thing, as "kind.action"; the server refuses what it may not. */
   may(right: string): boolean {
-    const rights = state.session?.rights;
-    return rights === undefined || rights.includes(right);
+    return state.session?.rights.includes(right) ?? false;
   },
-  /** Whether people have names here, so that there are pages about them. */
-  get named(): boolean {
-    return state.session?.rights !== undefined;
+  /** How others call the one who is signed in. */
+  get displayName(): string {
+    return state.session?.display_name ?? "";
+  },
+  /** The administrator at the platform's own machine has none. */
+  get hasPassword(): boolean {
+    return state.session?.has_password ?? false;
   },
   get role(): string {
     return state.session?.role ?? "";

@@ -13,8 +13,20 @@ export type Task = "idle" | "starting" | "running" | "stopped";
 export type Link = "disconnected" | "connecting" | "connected" | "refused";
 export type Mode = "SignAndEncrypt" | "Sign" | "None";
 
-/** `role` and `rights` ("kind.action") come with named people. */
-export type Session = Schemas["Who"] & { role?: string; rights?: string[] };
+export type Role = "viewer" | "operator" | "engineer" | "administrator";
+
+export type Session = Schemas["Who"];
+export type Person = Narrow<Schemas["Person"], { role: Role; state: "invited" | "active" | "disabled" }>;
+export type NewPerson = Schemas["NewPerson"];
+export type Invitation = Schemas["Invitation"];
+export type Invited = Schemas["Invited"];
+export type OwnSession = Schemas["SessionItem"];
+export type Token = Schemas["TokenItem"];
+export type TokenDraft = Schemas["TokenDraft"];
+export type NewToken = Schemas["NewToken"];
+export type AuditEntry = Schemas["AuditEntry"];
+export type LogLine = Schemas["LogLine"];
+export type RetentionRule = Schemas["RetentionRule"];
 export type Process = Narrow<Schemas["ProcessState"], { state: "running" | "starting" | "restarting" | "failed" | "stopped" }>;
 export type System = Narrow<Schemas["SystemView"], { processes: Process[] }>;
 export type Signal = Narrow<Schemas["SignalView"], { kind: Kind }>;
