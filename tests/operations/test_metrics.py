@@ -1,10 +1,12 @@
 """What Prometheus reads is in form, and true."""
 
 import asyncio
+from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from lineshaft.web.metrics import Requests
+from lineshaft.web.system import Overview
 from tests.backup.conftest import counting
 from tests.end_to_end.platform import until
 from tests.web.conftest import House, made
@@ -62,6 +64,20 @@ def test_buckets_hold_what_is_at_most_their_bound() -> None:
     assert requests.ended == {("x", "2xx"): 4, ("x", "4xx"): 1}
 
 
-def test_the_disk_is_forecast_where_it_fills(house: House) -> None:
-    disk = house.get("system")["disk"]
-    assert disk["forecast_days"] is None or disk["forecast_days"] > 0
+def test_the_disk_is_forecast_from_rate_and_size_of_a_sample() -> None:
+    class _Tail:
+        stored_rows = 1_000_000
+
+    overview = Overview(None, _Tail(), Path(), demo=False)  # type: ignore[arg-type]
+    overview._used = 5_000_000
+    assert overview._forecast(10**12) is None  # nothing is known yet
+    overview._growth.append((0.0, 0))
+    overview._growth.append((30.0, 300_000))
+    assert overview._forecast(10**12) is None  # too short to tell
+    overview._growth.append((100.0, 1_000_000))
+    assert overview._forecast(10**12) == round(10**12 / (10_000 * 5) / 86_400, 1)
+    overview._growth.clear()
+    overview._growth.extend([(0.0, 7), (100.0, 7)])
+    assert overview._forecast(10**12) is None  # nothing grows
+    _Tail.stored_rows = 0
+    assert overview._forecast(10**12) is None

@@ -29,6 +29,7 @@ __all__ = ["Overview", "live_router", "panel_router", "system_router"]
 
 _MEASURE_S = 5.0
 _GROWTH_S = 600.0
+_TELLING_S = 60.0
 
 
 class ProcessState(BaseModel):
@@ -144,7 +145,9 @@ class Overview:
         if len(self._growth) < 2 or not stored or not self._used:
             return None
         (began, before), (now, after) = self._growth[0], self._growth[-1]
-        rate = (after - before) / max(now - began, 0.001)
+        if now - began < _TELLING_S:
+            return None
+        rate = (after - before) / (now - began)
         if rate <= 0:
             return None
         return round(free / (rate * self._used / stored) / 86_400, 1)
