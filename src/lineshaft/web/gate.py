@@ -28,6 +28,7 @@ OPEN: Final = {
 }  # fmt: skip
 _OPEN_BYTES: Final = 16_384
 _LOOK_AGAIN_S: Final = 2.0
+_REFUSALS: Final = frozenset({401, 403, 429})
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]*)(:\d{1,5})?")
 
 Scope = MutableMapping[str, Any]
@@ -140,19 +141,22 @@ class Gate:
         return added
 
     def _take_down(self, scope: Scope, passage: Passage, status: int) -> None:
-        session, operation = passage.session, passage.operation
+        is_refusal = status in _REFUSALS
+        if not is_refusal and not passage.has_place:
+            return
+        session, operation, state = passage.session, passage.operation, scope.get("state", {})
         call = Call(
-            who=session.user if session else scope.get("state", {}).get("acted_as", "nobody"),
+            who=state.get("acted_as") or (session.user if session else "nobody"),
             by=f"{session.by}:{session.id}".rstrip(":") if session else "",
             operation=operation.name if operation else "",
             method=scope["method"][:10], path=scope["path"], status=status or 499,
             code=passage.code, address=passage.address,
         )  # fmt: skip
-        if status in {401, 403, 429}:
+        if is_refusal:
             if passage.has_place:
                 self._audit.give_back()
             self._audit.refused(call)
-        elif passage.has_place:
+        else:
             self._audit.called(call)
 
 
