@@ -32,12 +32,13 @@ _RETRY_S = 0.05
 class TailBlock:
     """The rows of one block that is not in a file yet, with its full sequence number."""
 
-    __slots__ = ("_high", "_low", "_rows", "seq")
+    __slots__ = ("_first", "_high", "_last", "_low", "_rows", "seq")
 
     def __init__(self, seq: int, block: SampleBlock) -> None:
         self.seq = seq
         self._rows = rows = Rows.of_block(seq, block)
         self._low, self._high = int(rows.sid[0]), int(rows.sid[-1])
+        self._first, self._last = int(rows.ts.min()), int(rows.ts.max())
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -50,6 +51,8 @@ class TailBlock:
         """Return the rows of these signals (ascending) in [start, end), a part a signal that has
         any."""
         if not sids or sids[-1] < self._low or sids[0] > self._high:
+            return []
+        if end <= self._first or start > self._last:
             return []
         sid, ts, found = self._rows.sid, self._rows.ts, []
         for wanted in sids:
