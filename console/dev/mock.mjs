@@ -265,6 +265,7 @@ let folk = [
   { name: "li.wei", display_name: "李伟", role: "engineer", state: "active", created: BOOT - 12 * 86400e6, last_seen: BOOT - 3600e6 },
   { name: "shift-2", display_name: "Shift 2", role: "operator", state: "disabled", created: BOOT - 12 * 86400e6, last_seen: BOOT - 9 * 86400e6 },
 ];
+let retention = [{ prefix: "", raw_days: 365, rollup_days: null }];
 let tokens = [{ id: "t1", name: "notebook", rights: reads, created: BOOT - 5 * 86400e6, expires: BOOT + 85 * 86400e6, last_seen: BOOT - 600e6 }];
 const audit = ["add_source", "trust_certificate", "change_signal", "sign_in", "remove_source"].map((operation, i) => ({ id: 90 - i, at: BOOT - i * 1900e6, user: i === 3 ? "" : i % 2 ? "li.wei" : "ada", address: "10.20.4.9", operation, subject: ["press", "8f1c2a77", "lineshaft/demo/chem/tep/reactor/pressure", "root", "kiln"][i], status: i === 3 ? 401 : i === 4 ? 403 : 204, code: i === 3 ? "session.login" : i === 4 ? "right.missing" : "" }));
 function somebody(req, res, name, rest, b) {
@@ -278,6 +279,9 @@ function somebody(req, res, name, rest, b) {
 }
 
 const routes = {
+  "GET /retention": (req, res) => json(res, { rules: retention }),
+  "PUT /retention": async (req, res) => { retention = (await body(req)).rules; json(res, { rules: retention }); },
+  "GET /logs": (req, res, url) => json(res, { lines: ["bus", "history", "web"].filter((p) => !url.searchParams.get("process") || p === url.searchParams.get("process")).map((process, i) => ({ time: BOOT - i * 60e6, level: i === 1 ? "warning" : "info", process, event: ["ready", "file.compacted", "call"][i], fields: { ms: 12 + i } })) }),
   "GET /people": (req, res) => (me === "administrator" ? json(res, { people: folk }) : refuse(res, 403, "right.missing", "Your role may not do this", "Ask an administrator")),
   "POST /people": async (req, res) => { const b = await body(req); const p = { ...b, display_name: b.display_name || b.name, state: "invited", created: nowUs(), last_seen: null, invited_until: nowUs() + 7 * 86400e6 }; folk.push(p); json(res, { ...p, link: "http://127.0.0.1:8090/#/invite/Jx0c7dQe-9aVtq3mN2" }, 201); },
   "POST /invitation/look": async (req, res) => ((await body(req)).code === "gone" ? refuse(res, 401, "invitation.gone", "This invitation has been used or is too old", "Ask for a new one") : json(res, { name: "li.wei", display_name: "李伟", language: null })),

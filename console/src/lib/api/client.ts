@@ -3,7 +3,7 @@
 
 import type {
   Browse, BrowseRequest, CertificateList, Columns, Extent, Fact, NewSource, Panel, Probe, Problem,
-  Note, NoteDraft, Session, SheetVerdict, Signal, SignalChange, Source, SourceChange, System, Trend, View,
+  LogLine, Note, NoteDraft, Session, RetentionRule, SheetVerdict, Signal, SignalChange, Source, SourceChange, System, Trend, View,
 } from "./types";
 
 export const BASE = "/api/v1";
@@ -112,6 +112,10 @@ export const api = {
   extent: (sid: number[]) => call<Extent>("GET", "/extent" + query({ sid })),
   facts: (params: { kind?: string; subject?: string; from?: number; to?: number; limit?: number }) =>
     call<{ facts: Fact[] }>("GET", "/facts" + query(params)).then((r) => r.facts),
+  logs: (params: { process?: string; level?: string; lines?: number }) =>
+    call<{ lines: LogLine[] }>("GET", "/logs" + query(params)).then((r) => r.lines),
+  retention: () => call<{ rules: RetentionRule[] }>("GET", "/retention").then((r) => r.rules),
+  setRetention: (rules: RetentionRule[]) => call<{ rules: RetentionRule[] }>("PUT", "/retention", { rules }).then((r) => r.rules),
   sources: () => call<{ sources: Source[] }>("GET", "/sources").then((r) => r.sources),
   addSource: (source: NewSource) => call<Source>("POST", "/sources", source),
   changeSource: (id: string, change: SourceChange) =>
