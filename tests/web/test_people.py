@@ -8,8 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 
 from lineshaft.clock import now_us
+from lineshaft.web import passwords as passwords_module
+from lineshaft.web.passwords import Passwords
 from tests.end_to_end.platform import until
 from tests.web.conftest import House
 
@@ -175,6 +179,19 @@ def test_a_new_password_needs_the_old_one_and_ends_the_other_sessions(house: Hou
         assert other.get("session").status_code == 401
         assert other.post("session", json={"name": name, "password": PASSWORD}).status_code == 401
         assert other.post("session", json={"name": name, "password": new}).status_code == 204
+
+
+async def test_a_name_without_password_costs_as_much_as_one_with() -> None:
+    passwords = Passwords()
+    kept = await passwords.hash(PASSWORD)
+    assert await passwords.matches(kept, PASSWORD) and not await passwords.matches(kept, "other")
+    costs = [extract_parameters(one) for one in (kept, passwords_module._NOBODYS)]
+    assert costs[0] == costs[1]
+    assert not await passwords.matches(None, PASSWORD)
+    with pytest.raises(VerifyMismatchError):  # it is compared in full, not refused for its form
+        PasswordHasher().verify(passwords_module._NOBODYS, PASSWORD)
+    dear = kept.replace("m=65536", "m=99999999")
+    assert not await passwords.matches(dear, PASSWORD)
 
 
 def test_ones_own_sessions_are_listed_and_ended(house: House) -> None:
