@@ -69,8 +69,6 @@ def unnumbered(rows: Sequence[Listed]) -> list[tuple[object, ...]]:
     return [row[:5] for row in rows]
 
 
-
-
 @dataclass
 class Table:
     """Every revision of every (sid, ts), in the order of their numbers."""

@@ -111,8 +111,7 @@ class Snapshots:
         if {"samples", "signals"} & mentioned:
             tables["signals"] = self._signals()
         if "samples" in mentioned:
-            files = [self._file(entry) for entry in entries
-                     if entry.kind in {"sequence", "late"}]
+            files = [self._file(entry) for entry in entries if entry.kind in {"sequence", "late"}]
             known = self._distinct
             self._distinct = {f.path: known[f.path] for f in files if f.path in known}
             fresh = Rows.concat([block.whole() for block in blocks if block.seq > stored])
