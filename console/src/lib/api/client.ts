@@ -107,8 +107,6 @@ export const api = {
       undefined,
       signal,
     ),
-  /** The first sample of a signal at or after a moment; empty columns where there is none. */
-  firstAfter: (sid: number, from: number) => call<Columns>("GET", "/raw" + query({ sid: [sid], from: Math.round(from), limit: 1 })),
   extent: (sid: number[]) => call<Extent>("GET", "/extent" + query({ sid })),
   facts: (params: { kind?: string; subject?: string; from?: number; to?: number; limit?: number }) =>
     call<{ facts: Fact[] }>("GET", "/facts" + query(params)).then((r) => r.facts),
