@@ -6,6 +6,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.backup.conftest import counting, numbers
 from tests.end_to_end.platform import lineshaft, running, until
 from tests.web.conftest import House, made
@@ -60,6 +62,7 @@ async def _line(house: House, sid: int) -> int:
     return int(found["ts"][0])
 
 
+@pytest.mark.long
 async def test_a_stopped_platform_with_samples_in_the_bus_only(tmp_path: Path) -> None:
     folder, backup, new = tmp_path / "data", tmp_path / "b.tar", tmp_path / "new"
     environ = {"LINESHAFT__HISTORY__COMMIT_S": "600"}

@@ -94,6 +94,7 @@ def test_a_start_on_a_database_that_cannot_be_upgraded_ends_with_a_sentence(old:
     assert old.read_bytes() == content
 
 
+@pytest.mark.long
 def test_a_platform_starts_on_the_first_version_and_keeps_the_state_before_once(old: Path) -> None:
     folder = old.parent
     (folder / "lineshaft.folder").write_text("")

@@ -190,6 +190,7 @@ def _killed_after(seconds: float, *arguments: str) -> int:
     return process.wait()
 
 
+@pytest.mark.long
 async def test_backups_and_restores_killed_anywhere_leave_nothing_that_looks_whole(
     house: House, sid: int, folder: Path, tmp_path: Path
 ) -> None:

@@ -31,6 +31,8 @@ _LOOK_AGAIN_S: Final = 2.0
 _REFUSALS: Final = frozenset({401, 403, 429})
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]*)(:\d{1,5})?")
 
+_WHO_AM_I: Final = ("GET", "/api/v1/session")
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
