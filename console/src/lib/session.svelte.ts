@@ -28,7 +28,7 @@ export const session = {
   get user(): string {
     return state.session?.user ?? "";
   },
-  /** Whether this session may do a thing, as "kind.action"; the server refuses what it may not. */
+  /** Whether the one who is signed in may do a thing ("kind.action"); the server decides again. */
   may(right: string): boolean {
     return state.session?.rights.includes(right) ?? false;
   },

@@ -124,10 +124,12 @@ class Reader:
         gaps = self.gaps(start, end)
         wide = (end - start) // pixels
         level = max((level for level in LEVELS if level <= wide), default=None)
-        gone = {
-            sid: before for sid, (before, at) in self._catalogue.retired(sids).items()
-            if before > start and _still(sid, before, at, as_of)
-        }  # fmt: skip
+        gone: dict[int, int] = {}
+        for sid, (before, at) in self._catalogue.retired(sids).items():
+            if before > start:
+                if as_of is not None:  # roll-ups tell only of today
+                    raise _retired(sid, before, at)
+                gone[sid] = before
         if gone and level is None:
             level = LEVELS[0]
         if level is None:
@@ -295,13 +297,6 @@ def _retired(sid: int, before: int, at: int) -> Refused:
         hint="Ask for a later time, or for a trend: its roll-ups may still be there",
         code="history.retired", status=410,
     )  # fmt: skip
-
-
-def _still(sid: int, before: int, at: int, as_of: int | None) -> bool:
-    """Return True; raise Refused for an answer of old: roll-ups tell only of today."""
-    if as_of is not None:
-        raise _retired(sid, before, at)
-    return True
 
 
 def _latest(parts: Sequence[Rows]) -> Rows:
