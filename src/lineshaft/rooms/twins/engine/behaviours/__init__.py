@@ -1,0 +1,1 @@
+"""The library of behaviours that come with the platform."""
