@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,17 @@ async def test_values_reach_the_bus_with_their_stamps(house: House, plain: Serve
     assert temperature.writable and not listed["lineshaft/demo/a/b/mixer-1/slow"].writable
     assert listed["lineshaft/demo/a/b/mixer-1/state"].kind == "string"
     assert not [path for path in listed if "array" in path]
+
+
+async def test_a_plants_speed_is_known_by_its_node_however_its_signal_is_called(
+    house: House, plain: ServerProcess
+) -> None:
+    source, sid = await house.add(plain.endpoint), house.sid("slow")
+    house.directory.change(sid, 1, {"path": "lineshaft/demo/a/b/c/renamed"})
+    house.store.save(replace(house.store.get(source), speed="nsu=urn:test:plant;s=Slow"))
+    house.service.apply()
+    plain.do("write", name="Slow", value=60, kind="Float")
+    await until(lambda: house.state(source).plant_speed == 60, 10, "the source declares it")
 
 
 async def test_one_bad_value_never_drops_its_batch(house: House, plain: ServerProcess) -> None:

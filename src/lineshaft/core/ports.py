@@ -37,10 +37,6 @@ class SignalDirectory(Protocol):
         new one; a signal whose unit or kind changed is retired. Order is kept."""
         ...
 
-    def of_source(self, source: str) -> Sequence[Signal]:
-        """Return the signals that a source feeds, by path."""
-        ...
-
 
 class PlantPanel(Protocol):
     """The panel of a simulated plant; machines of flesh and iron have none."""

@@ -29,7 +29,6 @@ def ensure_demo_source(
     view: str = "tep",
     name: str = "Tennessee Eastman Process",
     prefix: str = "lineshaft/demo/chem/tep",
-    speed: str = "plant/speed",
 ) -> Source:
     """Write the demo plant as a source where it is not, and how to reach it now; idempotent.
 
@@ -38,6 +37,7 @@ def ensure_demo_source(
     """
     Pki(folder, now_us).trust_bytes(certificate)
     secrets = Secrets(folder)
+    speed = f"nsu=urn:lineshaft:plant:{view};s=plant/speed"
     known = next((one for one in store.all() if one.id == DEMO_ID), None)
     wanted = Source(
         DEMO_ID, name, check_endpoint(endpoint), prefix, user=user, view=view, speed=speed

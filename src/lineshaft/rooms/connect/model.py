@@ -80,7 +80,7 @@ class Source:
     view: str = ""
     enabled: bool = True
     all_nodes: bool = True
-    speed: str = ""  # path below the prefix of the signal that tells the plant's speed
+    speed: str = ""  # id of the node that tells the plant's speed; renaming its signal keeps it
     revision: int = 0  # grows when its nodes or its password change
 
     def login(self, password: str) -> Login:

@@ -61,7 +61,7 @@ class ConnectService:
         self, *, bus: Bus, engine: Engine, directory: SignalDirectory, settings: Settings,
         folder: Path, last_stamps: LastStamps | None = None,
     ) -> None:  # fmt: skip
-        self._bus, self._settings, self._directory = bus, settings, directory
+        self._bus, self._settings = bus, settings
         self._store, self._secrets = SourceStore(engine), Secrets(folder)
         self._pki = Pki(folder, now_us())
         self._last_stamps = last_stamps
@@ -179,11 +179,9 @@ class ConnectService:
         password = await asyncio.to_thread(self._secrets.get, source.id)
 
         async def items() -> Items:
-            if source.speed:
-                path = f"{source.prefix}/{source.speed}"
-                fed = await asyncio.to_thread(self._directory.of_source, source.id)
-                courier.speed_sid = next((one.sid for one in fed if one.path == path), None)
-            return await asyncio.to_thread(self._store.items, source.id)
+            found = await asyncio.to_thread(self._store.items, source.id)
+            courier.speed_sid = next((sid for node, sid, _ in found if node == source.speed), None)
+            return found
 
         async def survey(session: Session) -> Items:
             await self._desk.enlist(source, await browse(session, source.name))
