@@ -26,6 +26,7 @@ async def _die(site: Site, step: str, at: int, pause_s: float = 0.005, **order: 
 async def _settle(site: Site) -> None:
     """Start a writer that stays, and hold everything against what was acknowledged."""
     writer = site.writer(commit_rows=50_000)
+    await site.publish(1)  # what only this writer can store, so it is up before it is told to end
     await site.stored()
     await site.check_reader()
     writer.send(signal.SIGTERM)
