@@ -89,6 +89,10 @@ def test_the_reader_answers_like_a_table(
             wanted, 0, FOREVER, then
         )
         assert listed(reader.last(wanted, as_of=then)) == table.newest(wanted, as_of=then)
+        for at in (start - 1, start, end):
+            held = unnumbered(listed(reader.held(wanted, at)))
+            assert held == unnumbered(table.newest(wanted, at + 1))
+            assert listed(reader.held(wanted, at, as_of=then)) == table.newest(wanted, at + 1, then)
         stamps = [row[1] for row in table.raw(wanted, 0, FOREVER)]
         extent = (min(stamps), max(stamps)) if stamps else (None, None)
         assert reader.extent(wanted) == extent
@@ -223,6 +227,9 @@ def test_a_trend_from_roll_ups_is_the_trend_from_all_rows(
         _play(desk, [*acts, "commit", "prune", "compact"])
         _keep_gap(desk, "other source", START, START + 1)
         _check_trend(desk, [1], start, end + 1, pixels)
+        for at in (start, end, end + DAY):
+            held = unnumbered(listed(desk.reader.held([1], at)))
+            assert held == unnumbered(desk.table.newest([1], at + 1))
         _check_files(desk)
 
 

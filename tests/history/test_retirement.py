@@ -8,14 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lineshaft.core.errors import Refused
+from lineshaft.rooms.history.engine.last import LastValues
 from lineshaft.rooms.history.engine.retention import Rule, budget_day, due, keep_of
 from lineshaft.rooms.history.model import FileEntry
 from lineshaft.rooms.history.retirement import Retirement
-from tests.history.desk import DAY, START, Desk, block, listed
+from tests.history.desk import DAY, START, Desk, block, listed, unnumbered
 
 TODAY = START // DAY + 100
 MINUTE = 60_000_000
 PATHS = {1: "e/s/a/l/m/fast", 2: "e/s/a/l/m/slow", 3: "e/s/b/l/m/other"}
+ONCE = {4: "e/s/a/l/m/once", 5: "e/s/a/l/m/text"}
 
 
 def _filled(folder: Path, days: int = 3) -> Desk:
@@ -36,7 +38,7 @@ def _filled(folder: Path, days: int = 3) -> Desk:
 def _retire(desk: Desk, *rules: Rule, budget: float = 0) -> Retirement:
     desk.catalogue.set_rules(rules)
     made = Retirement(
-        desk.engine, "DATA_t", desk.files, lambda: PATHS, lease="lease", budget_bytes=budget,
+        desk.engine, "DATA_t", desk.files, lambda: PATHS | ONCE, lease="lease", budget_bytes=budget,
         grace_s=0,
     )  # fmt: skip
     made.retire_all(TODAY)
@@ -71,6 +73,23 @@ def test_rows_of_a_class_go_and_its_roll_ups_stay(tmp_path: Path) -> None:
         desk.reader.trend([1], START, START + DAY, 24, {}, as_of=1 << 60)
     [close], _ = desk.reader.trend([1], START, START + 3600 * 1_000_000, 1000, {})
     assert close.v.max() == max(r[2] for r in desk.table.raw([1], START, START + 60 * MINUTE))
+
+
+def test_the_value_that_held_outlives_its_rows_in_the_roll_ups(tmp_path: Path) -> None:
+    desk = _filled(tmp_path)
+    desk.accept(block([(4, START + 5, 7.0, None, 0), (5, START + 5, None, "open", 0)]))
+    desk.commit()
+    while desk.compact():
+        pass
+    last, gone = desk.table.newest([1, 2, 3, 4], START + 2 * DAY), START + 2 * DAY
+    _retire(desk, Rule("e/s/a", 98, None))
+    desk.tail.last = LastValues()  # which knows the newest of all, whatever went
+    held = listed(desk.reader.held([1, 2, 3, 4, 5], gone - 1))
+    assert unnumbered(held) == unnumbered(last), "a text is not in the roll-ups"
+    assert [row[5] > 0 for row in held] == [False, False, True, False]
+    assert listed(desk.reader.held([3], START + 7)) == desk.table.newest([3], START + 8)
+    with pytest.raises(Refused, match="retired"):
+        desk.reader.held([3, 1], gone - 2)
 
 
 def test_files_of_retired_rows_leave_the_disk_and_nothing_else(tmp_path: Path) -> None:

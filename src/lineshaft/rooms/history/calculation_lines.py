@@ -22,7 +22,6 @@ from lineshaft.rooms.history.engine.calculate import Series, evaluate
 from lineshaft.rooms.history.engine.follow import KEEP_US, Follower, differing, track_of
 from lineshaft.rooms.history.engine.program import Program
 from lineshaft.rooms.history.engine.rows import Rows, split_seq
-from lineshaft.rooms.history.grids import held_rows
 from lineshaft.rooms.history.service import HistoryService
 
 __all__ = ["Line", "Workbench"]
@@ -54,10 +53,9 @@ class Workbench:
         loop = asyncio.get_running_loop()
 
         def before(number: int, t: int) -> int | None:
-            sid = program.inputs[number].sid
-            asked = asyncio.run_coroutine_threadsafe(held_rows(self.history, [sid], t), loop)
-            found = asked.result()
-            return int(found.ts[0]) if len(found) else None
+            asked = self.history.held([program.inputs[number].sid], t - 1)
+            found = asyncio.run_coroutine_threadsafe(asked, loop).result()
+            return int(found["ts"].cast("int64")[0].as_py()) if len(found) else None
 
         reach = await asyncio.to_thread(program.root.reach, start, before)
         found = []

@@ -18,7 +18,7 @@ from lineshaft.rooms.history.engine.rows import Column, Rows
 from lineshaft.rooms.history.engine.statistics import Limits, Summary, join, summarise
 from lineshaft.rooms.history.service import HistoryService
 
-__all__ = ["MAX_CELLS", "Grids", "declared_gaps", "held_rows"]
+__all__ = ["MAX_CELLS", "Grids", "declared_gaps"]
 
 MAX_CELLS: Final = 2_000_000
 PART_ROWS: Final = 5_000_000
@@ -63,7 +63,7 @@ class Grids:
                           code="grid.size")  # fmt: skip
         where = {sid: at for at, sid in enumerate(sids)}
         v, q = np.empty((len(sids), count)), np.empty((len(sids), count), np.int32)
-        before = await held_rows(self._history, sids, int(edges[0]))
+        before = await self._before(sids, int(edges[0]))
         gaps = await declared_gaps(self._history, sources, before, int(edges[0]), int(edges[-1]))
         async for part in self._parts(list(sids), edges, before):
             cut = edges[part.first : part.end + 1]
@@ -82,7 +82,7 @@ class Grids:
         """Return the summary of [start, end) of each signal."""
         count = min(_STATISTIC_PARTS, end - start)
         edges = np.unique(start + np.arange(count + 1) * (end - start) // count)
-        before = await held_rows(self._history, sids, start)
+        before = await self._before(sids, start)
         gaps = await declared_gaps(self._history, sources, before, start, end)
         found: dict[int, Summary] = {}
         async for part in self._parts(list(sids), edges, before):
@@ -91,6 +91,10 @@ class Grids:
             for sid, one in done.items():
                 found[sid] = join(found[sid], one) if sid in found else one
         return found
+
+    async def _before(self, sids: Sequence[int], start: int) -> Rows:
+        """Return the row that each signal held before `start`."""
+        return Rows.from_table(await self._history.held(list(sids), start - 1))
 
     async def _parts(self, sids: list[int], edges: Column, before: Rows) -> AsyncIterator[_Part]:
         """Cut the range into parts of bounded size, ascending in time for each signal."""
@@ -138,25 +142,6 @@ def _newest(before: Rows, rows: Rows) -> Rows:
     both = Rows.concat([before, last])
     both = both.take(np.argsort(both.sid, kind="stable"))
     return both.take(np.append(both.sid[1:] != both.sid[:-1], True)) if len(both) else both
-
-
-async def held_rows(history: HistoryService, sids: Sequence[int], at: int) -> Rows:
-    """Return the newest row of each signal before the stamp `at`, sorted by sid; without texts.
-
-    A trend begins with the value that held, whatever its width.
-    """
-    if at <= 0:
-        return Rows.empty()
-    series, _ = await history.trend(list(sids), at, at + 1, 1, {})
-    old = [one for one in series if len(one.ts) and one.ts[0] < at]
-    old.sort(key=lambda one: one.sid)
-    return Rows(
-        np.array([one.sid for one in old], np.int32),
-        np.array([one.ts[0] for one in old], np.int64),
-        np.array([one.v[0] for one in old], np.float64),
-        np.array([one.q[0] for one in old], np.int32),
-        np.zeros(len(old), np.int64),
-    )
 
 
 async def declared_gaps(

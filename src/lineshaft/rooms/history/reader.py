@@ -38,7 +38,7 @@ __all__ = ["FOREVER", "Cut", "Gap", "Reader", "Series"]
 FOREVER: Final = 1 << 62
 _MAX_RAW: Final = 20_000_000
 _SIDES: Final[tuple[Literal["left", "right"], ...]] = ("left", "right")
-_LOOK_BACK: Final = (600_000_000, 86_400_000_000)
+_LOOK_BACK: Final = 600_000_000
 _STEP: Final = 8
 _APART: Final = 12
 _TRIES: Final = 5
@@ -68,11 +68,12 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One moment of the history: the blocks of the tail that no file holds, the files, and the
-    number up to which rows count (None: all)."""
+    """One moment of the history: the blocks of the tail that no file holds, the files that can be
+    read, the number of its newest block, and that up to which rows count (None: all)."""
 
     blocks: Sequence[TailBlock]
     files: Sequence[FileEntry]
+    newest: int
     as_of: int | None
 
 
@@ -95,13 +96,10 @@ class Reader:
 
         Raises Refused where that is more than `limit` rows.
         """
-
-        for sid, (before, at) in self._catalogue.retired(sids).items():
-            if before > start:
-                raise _retired(sid, before, at)
+        self.check_kept(sids, start)
 
         def answer() -> Rows:
-            cut = self._cut(start, end, as_of)
+            cut = self.cut(start, end, as_of)
             rows = merge(self._rows(cut, cut.files, sids, start, end), all_revisions=revisions)
             if len(rows) > limit:
                 raise too_much(limit)
@@ -138,7 +136,7 @@ class Reader:
             begins, limit = aligned_columns(start, end, max(-(-wide // level), 1) * level), 0
 
         def answer() -> list[Series]:
-            cut = self._cut(None, end, as_of)
+            cut = self.cut(None, end, as_of)
             before = self._held_at(cut, sids, start)
             series = []
             for sid, rows in zip(
@@ -161,7 +159,25 @@ class Reader:
         """Return the newest row of each signal that has any, by sid."""
         if as_of is None:
             return self._tail.newest_rows(sids)
-        return _again(lambda: self._held_at(self._cut(None, None, as_of), sorted(sids), FOREVER))
+        return self.held(sids, FOREVER, as_of=as_of)
+
+    @traced("history.held")
+    def held(self, sids: Sequence[int], at: int, *, as_of: int | None = None) -> Rows:
+        """Return the newest row of each signal with a stamp at or before `at`, by sid, however old
+        it is.
+
+        Where the rows of that time are gone the roll-ups tell it, without a number; Refused where
+        they cannot.
+        """
+        self.check_kept(sids, at + 1)
+        wanted = sorted(set(sids))
+        return _again(lambda: self._held_at(self.cut(None, at + 1, as_of), wanted, at + 1))
+
+    def check_kept(self, sids: Sequence[int], start: int) -> None:
+        """Raise Refused where rows of these signals from `start` on were retired."""
+        for sid, (before, at) in self._catalogue.retired(sids).items():
+            if before > start:
+                raise _retired(sid, before, at)
 
     @traced("history.extent")
     def extent(self, sids: Sequence[int]) -> tuple[int | None, int | None]:
@@ -179,15 +195,19 @@ class Reader:
             for f in found
         ]
 
-    def _cut(self, start: int | None, end: int | None, as_of: int | None) -> Cut:
+    def cut(
+        self, start: int | None = None, end: int | None = None, as_of: int | None = None
+    ) -> Cut:
+        """Return the present moment, of the files those with rows in [start, end)."""
         blocks = self._tail.blocks()
         row, files = self._catalogue.files(start, end)
         stored = 0 if row is None else full_seq(row.last.epoch, row.last.position)
+        newest = max([stored, *(block.seq for block in blocks[-1:])])
         held = [block for block in blocks if block.seq > stored]
         if as_of is not None:
             held = [block for block in held if block.seq <= as_of]
             files = [file for file in files if file.seq_min <= as_of]
-        return Cut(held, [file for file in files if file.kind != "damaged"], as_of)
+        return Cut(held, [file for file in files if file.kind != "damaged"], newest, as_of)
 
     def _rows(
         self, cut: Cut, files: Sequence[FileEntry], sids: Sequence[int], start: int, end: int
@@ -198,25 +218,41 @@ class Reader:
         parts = self._shelf.rows(near, wanted, start, end, as_of=cut.as_of, limit=_MAX_RAW)
         return parts + [rows for held in cut.blocks for rows in held.rows(wanted, start, end)]
 
-    def _held_at(self, cut: Cut, sids: Sequence[int], start: int) -> Rows:
-        """Return each signal's newest row before `start`, looking farther and farther back."""
-        missing, best, end = list(sids), Rows.empty(), start
-        for width in _LOOK_BACK:
-            begin = max(start - width, 0)
-            best = _latest([best, *self._rows(cut, cut.files, missing, begin, end)])
-            have = set(best.sid.tolist())
-            missing, end = [sid for sid in missing if sid not in have], begin
-        older = [file for file in cut.files if file.kind != "rolled" and file.ts_min < end]
+    def _held_at(self, cut: Cut, sids: Sequence[int], end: int) -> Rows:
+        """Return each signal's newest row before `end`: from the newest values where it is the
+        newest of all, else from the last minutes, else from the files, newest first."""
+        best = Rows.empty()
+        if cut.as_of is None:
+            best = self._tail.newest_rows(sids)
+            best = best.take((best.ts < end) & (best.seq <= cut.newest))
+        missing, begin = _without(sids, best), max(end - _LOOK_BACK, 0)
+        best = _latest([best, *self._rows(cut, cut.files, missing, begin, end)])
+        missing = _without(missing, best)
+        best = _latest([best, *self._rows(cut, (), missing, 0, begin)])
+        older = [file for file in cut.files if file.ts_min < begin]
         older.sort(key=lambda file: file.ts_max, reverse=True)
-        best = _latest([best, *self._rows(cut, (), missing, 0, end)])
         while older and missing:
             # What lies above all stamps of the files not read yet is the newest.
-            done = set(best.sid[best.ts > older[0].ts_max].tolist())
-            missing = [sid for sid in missing if sid not in done]
+            missing = _without(missing, best.take(best.ts > older[0].ts_max))
             group, older = older[:_STEP], older[_STEP:]
-            some = self._shelf.rows(group, missing, 0, end, as_of=cut.as_of, limit=_MAX_RAW)
-            best = _latest([best, *some])
+            for file in group:
+                best = _latest([best, *self._newest_in(cut, file, missing, begin)])
         return best
+
+    def _newest_in(self, cut: Cut, file: FileEntry, sids: Sequence[int], end: int) -> list[Rows]:
+        """Return rows of a file among which is each signal's newest before `end`; its roll-ups say
+        where that is, and stand for it where the rows are gone."""
+        since, rows_are_gone = 0, file.kind == "rolled"
+        if any(self._is_rolled(file, sid, cut.as_of) for sid in sids):
+            newest = self._shelf.buckets(file, LEVELS[-1]).newest(sids, end)
+            if rows_are_gone and file.ts_max < end:
+                points = newest.points()
+                return [points.take(~np.isnan(points.v) | (points.q >= BAD))]  # else a text's
+            sids = newest.columns["sid"].tolist()
+            since = int(newest.stamps("first").min(initial=end))
+        if rows_are_gone:
+            return []
+        return self._shelf.rows([file], sids, since, end, as_of=cut.as_of, limit=_MAX_RAW)
 
     def _drawn(
         self, cut: Cut, sids: Sequence[int], start: int, end: int, level: int | None,
@@ -274,11 +310,11 @@ class Reader:
         return bool(file.rollup_size) and whole and file.sid_min <= sid <= file.sid_max
 
     def _first(self, sids: Sequence[int]) -> int:
-        cut, first = self._cut(None, None, None), FOREVER
+        cut, first = self.cut(), FOREVER
         for file in cut.files:  # ordered by their first stamp
             if file.ts_min >= first:
                 break
-            for rows in self._rows(Cut((), (), None), [file], sids, 0, FOREVER):
+            for rows in self._rows(Cut((), (), 0, None), [file], sids, 0, FOREVER):
                 first = min(first, int(rows.ts.min()))
             if file.kind == "rolled":
                 buckets = self._shelf.buckets(file, LEVELS[0])
@@ -303,6 +339,11 @@ def _latest(parts: Sequence[Rows]) -> Rows:
     """Return the newest row of each signal."""
     rows = merge(parts)
     return rows.take(np.append(rows.sid[1:] != rows.sid[:-1], True)) if len(rows) else rows
+
+
+def _without(sids: Sequence[int], rows: Rows) -> list[int]:
+    """Return those of these signals that have no row among `rows`, ascending."""
+    return sorted(set(sids).difference(rows.sid.tolist()))
 
 
 def _stretches(numbers: Column) -> list[tuple[int, int]]:

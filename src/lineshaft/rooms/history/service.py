@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from sqlalchemy import Engine
 
 from lineshaft.bus import Bus
@@ -15,7 +16,7 @@ from lineshaft.core.errors import Broken
 from lineshaft.core.facts import Fact
 from lineshaft.rooms.history.compactor import Compactor
 from lineshaft.rooms.history.engine.retention import Rule
-from lineshaft.rooms.history.engine.rows import Rows
+from lineshaft.rooms.history.engine.rows import Rows, full_seq
 from lineshaft.rooms.history.facts import FactKeeper
 from lineshaft.rooms.history.files import FileStore
 from lineshaft.rooms.history.reader import Gap, Reader, Series
@@ -141,10 +142,32 @@ class HistoryService:
             self._reader.trend, sids, start, end, pixels, sources, as_of=as_of
         )
 
+    async def held(self, sids: list[int], at: int, as_of: int | None = None) -> pa.Table:
+        """Return the row that held at the stamp `at` of each signal that had any: sid, ts, v, s, q
+        and seq (0 where only roll-ups tell it), by sid, however old they are."""
+        await self._caught_up()
+        return (await asyncio.to_thread(self._reader.held, sids, at, as_of=as_of)).table()
+
     async def extent(self, sids: list[int]) -> tuple[int | None, int | None]:
         """Return the first and last stamp of these signals."""
         await self._caught_up()
         return await asyncio.to_thread(self._reader.extent, sids)
+
+    async def newest(self) -> int:
+        """Return the number of the newest row: today's answer, asked for `as_of` it, stays."""
+        await self._caught_up()
+        row = await asyncio.to_thread(self._catalogue.row)
+        stored = 0 if row is None else full_seq(row.last.epoch, row.last.position)
+        return max(stored, self.tail.newest)
+
+    async def retired(self, sids: list[int]) -> dict[int, int]:
+        """Return the stamp before which rows are gone, of those of these signals that lack any."""
+        found = await asyncio.to_thread(self._catalogue.retired, sids)
+        return {sid: before for sid, (before, _) in found.items()}
+
+    async def check_kept(self, sids: list[int], start: int) -> None:
+        """Raise Refused where rows of these signals from `start` on were retired."""
+        await asyncio.to_thread(self._reader.check_kept, sids, start)
 
     async def rules(self) -> list[Rule]:
         """Return how long the classes of signals stay."""

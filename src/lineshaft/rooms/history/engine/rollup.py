@@ -9,6 +9,7 @@ line (OPC UA Part 13, 5.4.2.4: time-weighted with stepped interpolation) between
 last row. Bad rows and nulls have no value: they end what held before.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,6 +76,13 @@ class Buckets:
             low + int(own.searchsorted(np.int32(first))), low + int(own.searchsorted(np.int32(end)))
         )
         return Buckets(self.level, {name: c[cut] for name, c in self.columns.items()})
+
+    def newest(self, sids: Sequence[int], end: int) -> "Buckets":
+        """Return of each of these signals (ascending) the last row that begins before `end`."""
+        early = np.flatnonzero(self.stamps("first") < end)
+        known, wanted = self.columns["sid"][early], np.asarray(sids, np.int32)
+        has = wanted[np.isin(wanted, known)]
+        return self.take(early[np.searchsorted(known, has, "right") - 1])
 
     def take(self, index: Column) -> "Buckets":
         """Return the rows at `index` (positions or a mask)."""
