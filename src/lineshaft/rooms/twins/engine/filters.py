@@ -1,0 +1,406 @@
+"""Kalman filters for whole fleets: one compiled kernel, events in, estimates out.
+
+Rules: an event is one sample of one port of one twin, sorted by time within a twin, inputs before
+outputs. Between samples an input is held; where it acts late, it waits in a ring. A twin's state is
+always finite and its covariance positive definite: what would break that starts the twin anew and
+is counted. Outputs are taken one after the other, which is exact for independent sensor errors.
+
+Sources: R. E. Kalman, Trans. ASME J. Basic Eng. 82 (1960); S. J. Julier, J. K. Uhlmann, Proc. IEEE
+92 (2004) 401, with κ = max(0, 3 - n), whose weights are never negative (for n >= 3 the cubature
+rule: I. Arasaratnam, S. Haykin, IEEE Trans. Autom. Control 54 (2009) 1254).
+"""
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from numba import float64, int64, njit, types
+
+from lineshaft.rooms.twins.engine.compiled import A1, A2, A3, ADVANCE, I1, MEASURE
+
+__all__ = [
+    "BAD_VALUE", "ESTIMATED", "INPUT", "KALMAN", "LATE", "OPEN", "RESTARTED", "RING", "UNSCENTED",
+    "run_filters",
+]  # fmt: skip
+
+OPEN: Final = 0
+KALMAN: Final = 1
+UNSCENTED: Final = 2
+
+INPUT: Final = 0
+ESTIMATED: Final = 1
+RESTARTED: Final = 2
+BAD_VALUE: Final = 3
+LATE: Final = 4
+
+RING: Final = 64
+_STEPS: Final = 1000
+_SEGMENTS: Final = 4 * RING
+_HUGE: Final = 1e120
+_SLACK_US: Final = 50_000
+_F3: Final = types.Array(float64, 3, "C")
+_I2: Final = types.Array(int64, 2, "C")
+_COMPILE: Final[dict[str, Any]] = {"cache": True, "nogil": True, "error_model": "numpy"}
+
+
+@njit(**_COMPILE)
+def _factor(p: Any, scale: float, root: Any) -> bool:
+    """Write the lower Cholesky factor of scale·p; False where p is not positive definite."""
+    n = p.shape[0]
+    for a in range(n):
+        for b in range(a):
+            s = scale * p[a, b]
+            for c in range(b):
+                s -= root[a, c] * root[b, c]
+            root[a, b] = s / root[b, b]
+        s = scale * p[a, a]
+        for c in range(a):
+            s -= root[a, c] * root[a, c]
+        if not s > 0.0:
+            return False
+        root[a, a] = math.sqrt(s)
+    return True
+
+
+@njit(**_COMPILE)
+def _root_of(p: Any, scale: float, floor: Any, root: Any) -> None:
+    """Write a Cholesky factor of scale·p; a matrix that rounding has spoilt keeps its variances,
+    none below a billionth of what it started with, and loses its correlations."""
+    if _factor(p, scale, root):
+        return
+    n = p.shape[0]
+    for a in range(n):
+        v = p[a, a]
+        least = 1e-18 * floor[a] * floor[a]
+        if not (least < v < _HUGE):
+            v = least if v <= least else floor[a] * floor[a]
+        for b in range(n):
+            p[a, b] = 0.0
+            root[a, b] = 0.0
+        p[a, a] = v
+        root[a, a] = math.sqrt(scale * v)
+
+
+@njit(**_COMPILE)
+def _schedule(
+    t: int, until: int, u: Any, ring_t: Any, ring_v: Any, ring_n: Any, seg_dt: Any, seg_u: Any
+) -> int:
+    """Write the stretches of constant input between two times; inputs that came into force leave
+    the ring, and `u` is left as it holds at the end. Return how many stretches there are."""
+    m = u.shape[0]
+    count = 0
+    while t < until:
+        stop, first = until, -1
+        for j in range(m):
+            if ring_n[j] > 0 and ring_t[j, 0] < stop:
+                stop, first = ring_t[j, 0], j
+        if stop > t and count < seg_dt.shape[0]:
+            seg_dt[count] = (stop - t) * 1e-6
+            for j in range(m):
+                seg_u[count, j] = u[j]
+            count += 1
+            t = stop
+        if first >= 0:
+            u[first] = ring_v[first, 0]
+            ring_n[first] -= 1
+            for k in range(ring_n[first]):
+                ring_t[first, k] = ring_t[first, k + 1]
+                ring_v[first, k] = ring_v[first, k + 1]
+        elif stop == until:
+            break
+    return count
+
+
+@njit(**_COMPILE)
+def _flow(
+    advance: Any, x: Any, p: Any, longest: float, seg_dt: Any, seg_u: Any, count: int, out: Any,
+    swap: Any,
+) -> None:  # fmt: skip
+    """Write the states after all stretches, in steps of `longest` at most."""
+    n = x.shape[0]
+    for a in range(n):
+        out[a] = x[a]
+    for s in range(count):
+        steps = 1
+        if seg_dt[s] > longest:
+            steps = math.ceil(seg_dt[s] / longest)
+        dt = seg_dt[s] / steps
+        for _ in range(steps):
+            advance(out, seg_u[s], p, dt, swap)
+            for a in range(n):
+                out[a] = swap[a]
+
+
+@njit(**_COMPILE)
+def _points(x: Any, p: Any, floor: Any, root: Any, sigma: Any) -> float:
+    """Write the 2n + 1 sigma points; return the weight of the middle one."""
+    n = x.shape[0]
+    kappa = 3.0 - n if n < 3 else 0.0
+    _root_of(p, n + kappa, floor, root)
+    for a in range(n):
+        sigma[0, a] = x[a]
+    for j in range(n):
+        for a in range(n):
+            step = root[a, j] if a >= j else 0.0
+            sigma[1 + j, a] = x[a] + step
+            sigma[1 + n + j, a] = x[a] - step
+    weight: float = kappa / (n + kappa)
+    return weight
+
+
+@njit(**_COMPILE)
+def _predict_unscented(
+    advance: Any, x: Any, p: Any, par: Any, longest: float, seg_dt: Any, seg_u: Any, count: int,
+    floor: Any, root: Any, sigma: Any, moved: Any, swap: Any,
+) -> None:  # fmt: skip
+    n = x.shape[0]
+    w0 = _points(x, p, floor, root, sigma)
+    w = (1.0 - w0) / (2 * n)
+    for j in range(2 * n + 1):
+        _flow(advance, sigma[j], par, longest, seg_dt, seg_u, count, moved[j], swap)
+    for a in range(n):
+        s = w0 * moved[0, a]
+        for j in range(1, 2 * n + 1):
+            s += w * moved[j, a]
+        x[a] = s
+    for a in range(n):
+        for b in range(a + 1):
+            s = w0 * (moved[0, a] - x[a]) * (moved[0, b] - x[b])
+            for j in range(1, 2 * n + 1):
+                s += w * (moved[j, a] - x[a]) * (moved[j, b] - x[b])
+            p[a, b] = s
+            p[b, a] = s
+
+
+@njit(**_COMPILE)
+def _predict_kalman(
+    advance: Any, x: Any, p: Any, par: Any, longest: float, seg_dt: Any, seg_u: Any, count: int,
+    root: Any, sigma: Any, moved: Any, swap: Any,
+) -> None:  # fmt: skip
+    """Linearise by differences of one ten-thousandth of each state's deviation."""
+    n = x.shape[0]
+    _flow(advance, x, par, longest, seg_dt, seg_u, count, moved[0], swap)
+    for j in range(n):
+        h = 1e-4 * math.sqrt(p[j, j]) + 1e-9 * abs(x[j]) + 1e-150
+        for a in range(n):
+            sigma[0, a] = x[a]
+        sigma[0, j] += h
+        _flow(advance, sigma[0], par, longest, seg_dt, seg_u, count, moved[1 + j], swap)
+        for a in range(n):
+            moved[1 + j, a] = (moved[1 + j, a] - moved[0, a]) / h
+    for a in range(n):
+        for b in range(n):
+            s = 0.0
+            for c in range(n):
+                s += moved[1 + c, a] * p[c, b]
+            root[a, b] = s
+    for a in range(n):
+        x[a] = moved[0, a]
+        for b in range(a + 1):
+            s = 0.0
+            for c in range(n):
+                s += root[a, c] * moved[1 + c, b]
+            p[a, b] = s
+            p[b, a] = s
+
+
+@njit(**_COMPILE)
+def _expect(
+    measure: Any, method: int, x: Any, p: Any, u: Any, par: Any, floor: Any, port: int,
+    root: Any, sigma: Any, y: Any, cross: Any,
+) -> tuple[float, float]:  # fmt: skip
+    """Return what the sensor `port` should show and the variance of that; write its covariance
+    with the states."""
+    n = x.shape[0]
+    if method == KALMAN:
+        measure(x, u, par, y)
+        mean = y[port]
+        for j in range(n):
+            h = 1e-4 * math.sqrt(p[j, j]) + 1e-9 * abs(x[j]) + 1e-150
+            for a in range(n):
+                sigma[0, a] = x[a]
+            sigma[0, j] += h
+            measure(sigma[0], u, par, y)
+            sigma[1, j] = (y[port] - mean) / h
+        var = 0.0
+        for a in range(n):
+            s = 0.0
+            for b in range(n):
+                s += p[a, b] * sigma[1, b]
+            cross[a] = s
+            var += sigma[1, a] * s
+        return mean, var
+    w0 = _points(x, p, floor, root, sigma)
+    w = (1.0 - w0) / (2 * n)
+    measure(sigma[0], u, par, y)
+    middle = y[port]
+    shift, squares = 0.0, 0.0
+    for a in range(n):
+        cross[a] = 0.0
+    for j in range(1, 2 * n + 1):
+        measure(sigma[j], u, par, y)
+        d = y[port] - middle
+        shift += w * d
+        squares += w * d * d
+        for a in range(n):
+            cross[a] += w * d * (sigma[j, a] - x[a])
+    return middle + shift, squares - shift * shift
+
+
+@njit(**_COMPILE)
+def _correct(x: Any, p: Any, cross: Any, variance: float, innovation: float) -> None:
+    n = x.shape[0]
+    for a in range(n):
+        x[a] += cross[a] / variance * innovation
+        for b in range(a + 1):
+            s = p[a, b] - cross[a] * cross[b] / variance
+            p[a, b] = s
+            p[b, a] = s
+
+
+@njit(**_COMPILE)
+def _is_sound(x: Any, p: Any) -> bool:
+    sound = True
+    for a in range(x.shape[0]):
+        sound &= abs(x[a]) < _HUGE and 0.0 < p[a, a] < _HUGE
+    return sound
+
+
+@njit(**_COMPILE)
+def _open_up(p: Any, spread: Any) -> None:
+    for a in range(p.shape[0]):
+        for b in range(p.shape[0]):
+            p[a, b] = 0.0
+        p[a, a] = spread[a] * spread[a]
+
+
+@njit(**_COMPILE)
+def _hear_input(
+    at: int, v: float, delay: float, t: int, is_started: bool, u: Any, port: int, ring_t: Any,
+    ring_v: Any, ring_n: Any,
+) -> None:  # fmt: skip
+    """Put a changed input where it waits for its time; where none has come yet it holds from
+    now."""
+    n = ring_n[port]
+    newest = ring_v[port, n - 1] if n > 0 else u[port]
+    if not is_started:
+        u[port] = v
+        ring_n[port] = 0
+    elif v != newest:
+        due = max(at + int(delay * 1e6), t)
+        room = ring_t.shape[1]
+        closest = int(delay * 1e6 / (room - 1))
+        if n > 0 and (n == room or due - ring_t[port, n - 1] < closest):
+            ring_v[port, n - 1] = v  # finer than the ring holds: the newest stands for both
+        elif n == room:
+            u[port] = v
+        else:
+            ring_t[port, n] = due
+            ring_v[port, n] = v
+            ring_n[port] = n + 1
+
+
+@njit(
+    types.void(
+        ADVANCE, MEASURE, int64, float64,
+        A2, A3, A2, A2, A2, A2, I1, I1, A2, A2, A1, A1, I1,
+        types.Array(int64, 3, "C"), _F3, _I2,
+        I1, I1, I1, A1, A1, A1, I1,
+    ),
+    **_COMPILE,
+)  # fmt: skip
+def run_filters(
+    advance: Any, measure: Any, method: int, longest: float,
+    x: Any, p: Any, u: Any, par: Any, walk: Any, noise: Any, t: Any, started: Any, start: Any,
+    spread: Any, low: Any, high: Any, delays: Any, ring_t: Any, ring_v: Any, ring_n: Any,
+    twin: Any, port: Any, at: Any, value: Any, estimate: Any, surprise: Any, flag: Any,
+) -> None:  # fmt: skip
+    """Take events and write what came of each.
+
+    Fleet, N twins of n states, m inputs, r outputs, k parameters: `x (N, n)`, `p (N, n, n)`,
+    `u (N, m)`, `par (N, k)`, `walk (N, n)` and `noise (N, r)` standard deviations, `t (N,)` µs of
+    plant time, `started (N,)`, `start (N, n)`, `spread (N, n)`, bounds `low`, `high (n,)`,
+    `delays (m,)` indices into par, rings `(N, m, RING)` and their lengths `(N, m)`.
+    Events, all `(E,)`: `twin`, `port` (inputs first, then outputs), `at` µs of plant time,
+    `value`. Results `(E,)`: `estimate` the output after the event, `surprise` its innovation over
+    its standard deviation, `flag` one of the constants of this module.
+    """
+    n, m, r = x.shape[1], u.shape[1], noise.shape[1]
+    root, sigma, moved = np.zeros((n, n)), np.zeros((2 * n + 1, n)), np.zeros((2 * n + 1, n))
+    y, cross, swap = np.zeros(r), np.zeros(n), np.zeros(n)
+    seg_dt, seg_u = np.zeros(_SEGMENTS), np.zeros((_SEGMENTS, m))
+    horizon = int(min(longest, 1e9) * _STEPS * 1e6)
+    for e in range(twin.shape[0]):
+        i, port_e, now = twin[e], port[e], at[e]
+        flag[e] = INPUT
+        estimate[e] = surprise[e] = 0.0
+        if not abs(value[e]) < _HUGE:
+            flag[e] = BAD_VALUE
+            continue
+        if port_e < m:
+            delay = par[i, delays[port_e]] if delays[port_e] >= 0 else 0.0
+            _hear_input(now, value[e], delay, t[i], started[i] != 0, u[i], port_e, ring_t[i],
+                        ring_v[i], ring_n[i])  # fmt: skip
+            continue
+        if started[i] != 0 and now < t[i]:
+            if t[i] - now < _SLACK_US:
+                now = t[i]
+            elif t[i] - now < horizon:
+                flag[e] = LATE
+                continue
+        if started[i] == 0 or abs(now - t[i]) > horizon:
+            # The first sample, a long silence or a clock that was set back: what was known of the
+            # state is worth nothing.
+            if started[i] == 0:
+                for a in range(n):
+                    x[i, a] = start[i, a]
+            _schedule(t[i], now, u[i], ring_t[i], ring_v[i], ring_n[i], seg_dt, seg_u)
+            _open_up(p[i], spread[i])
+            started[i], t[i] = 1, now
+        if now > t[i]:
+            count = _schedule(t[i], now, u[i], ring_t[i], ring_v[i], ring_n[i], seg_dt, seg_u)
+            if method == UNSCENTED:
+                _predict_unscented(advance, x[i], p[i], par[i], longest, seg_dt, seg_u, count,
+                                   spread[i], root, sigma, moved, swap)  # fmt: skip
+            elif method == KALMAN:
+                _predict_kalman(advance, x[i], p[i], par[i], longest, seg_dt, seg_u, count,
+                                root, sigma, moved, swap)  # fmt: skip
+            else:
+                _flow(advance, x[i], par[i], longest, seg_dt, seg_u, count, moved[0], swap)
+                for a in range(n):
+                    x[i, a] = moved[0, a]
+            dt = (now - t[i]) * 1e-6
+            for a in range(n):
+                if method != OPEN:
+                    grown = p[i, a, a] + walk[i, a] * walk[i, a] * dt
+                    # A state never gets less certain than it was at the start.
+                    p[i, a, a] = min(grown, max(p[i, a, a], spread[i, a] * spread[i, a]))
+                x[i, a] = min(max(x[i, a], low[a]), high[a])
+            t[i] = now
+        out = port_e - m
+        sensor = noise[i, out] * noise[i, out]
+        if method == OPEN:
+            measure(x[i], u[i], par[i], y)
+            mean, variance = y[out], 0.0
+        else:
+            mean, variance = _expect(measure, method, x[i], p[i], u[i], par[i], spread[i], out,
+                                     root, sigma, y, cross)  # fmt: skip
+        innovation = value[e] - mean
+        variance = max(variance, 0.0) + sensor
+        surprise[e] = innovation / math.sqrt(variance)
+        if method != OPEN:
+            _correct(x[i], p[i], cross, variance, innovation)
+            for a in range(n):
+                x[i, a] = min(max(x[i, a], low[a]), high[a])
+        measure(x[i], u[i], par[i], y)
+        estimate[e] = y[out]
+        flag[e] = ESTIMATED
+        if not (_is_sound(x[i], p[i]) and abs(y[out]) < _HUGE and abs(surprise[e]) < _HUGE):
+            flag[e] = RESTARTED
+            started[i] = 0
+            for j in range(m):
+                ring_n[i, j] = 0
+            for a in range(n):
+                x[i, a] = start[i, a]
+            _open_up(p[i], spread[i])
+            estimate[e] = surprise[e] = 0.0

@@ -1,0 +1,174 @@
+"""Fleet: all twins of one behaviour and one method, as arrays that are stepped together.
+
+Rules: a row is one twin; a row given back is used again. What a fleet knows is in its arrays, so
+saving and loading them is exact. Events of one call are put into order by twin and time, inputs
+before outputs of the same instant; the result has the caller's order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from lineshaft.rooms.twins.engine import filters
+from lineshaft.rooms.twins.engine.behaviour import Behaviour, Vector
+from lineshaft.rooms.twins.engine.compiled import Kernels, compile_behaviour
+
+__all__ = ["METHODS", "Estimates", "Fleet", "Setup"]
+
+METHODS: Final = {
+    "open": filters.OPEN, "kalman": filters.KALMAN, "unscented": filters.UNSCENTED,
+}  # fmt: skip
+
+Array = np.ndarray[Any, Any]
+_SAVED: Final = (
+    "x", "p", "u", "par", "walk", "noise", "t", "started", "start", "spread",
+    "ring_t", "ring_v", "ring_n",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """One twin's own figures, vectors in the order of its behaviour's form: `parameters`, the
+    states it starts from with their `spread`, their random `walk` and the sensors' `noise`."""
+
+    parameters: Vector
+    start: Vector
+    spread: Vector
+    walk: Vector
+    noise: Vector
+    inputs: Vector
+
+    @classmethod
+    def of(cls, behaviour: Behaviour) -> "Setup":
+        """Return what the behaviour's form says."""
+        return cls(
+            behaviour.defaults(),
+            behaviour.start(),
+            np.array([state.spread for state in behaviour.states]),
+            np.array([state.noise for state in behaviour.states]),
+            np.array([port.noise for port in behaviour.outputs]),
+            behaviour.resting(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """What came of events, each `(E,)`: the output's estimate, the innovation over its standard
+    deviation, and a flag of `filters`."""
+
+    y: Vector
+    z: Vector
+    flag: Array
+
+
+class Fleet:
+    """Twins of one behaviour, filtered by `method` (a key of METHODS)."""
+
+    def __init__(self, behaviour: Behaviour, method: str, capacity: int = 64) -> None:
+        self.behaviour, self.method = behaviour, method
+        self._kernels: Kernels | None = None
+        self._delays = np.array(behaviour.delays(), np.int64)
+        self._low = np.array([state.low for state in behaviour.states])
+        self._high = np.array([state.high for state in behaviour.states])
+        self._free: list[int] = []
+        self._used = 0
+        n, m, r = len(behaviour.states), len(behaviour.inputs), len(behaviour.outputs)
+        depth = filters.RING if (self._delays >= 0).any() else 2
+        k = len(behaviour.parameters)
+        self.x, self.p = np.zeros((capacity, n)), np.zeros((capacity, n, n))
+        self.u, self.par = np.zeros((capacity, m)), np.zeros((capacity, k))
+        self.walk, self.noise = np.zeros((capacity, n)), np.ones((capacity, r))
+        self.t, self.started = np.zeros(capacity, np.int64), np.zeros(capacity, np.int64)
+        self.start, self.spread = np.zeros((capacity, n)), np.ones((capacity, n))
+        self.ring_t = np.zeros((capacity, m, depth), np.int64)
+        self.ring_v = np.zeros((capacity, m, depth))
+        self.ring_n = np.zeros((capacity, m), np.int64)
+
+    def __len__(self) -> int:
+        return self._used - len(self._free)
+
+    def add(self, setup: Setup) -> int:
+        """Take a twin in and return its row."""
+        if self._free:
+            row = self._free.pop()
+        else:
+            row = self._used
+            if row == len(self.t):
+                self._grow()
+            self._used += 1
+        self.change(row, setup)
+        self.x[row], self.u[row] = setup.start, setup.inputs
+        self.p[row] = np.diag(setup.spread**2)
+        self.t[row] = self.started[row] = 0
+        self.ring_n[row] = 0
+        return row
+
+    def change(self, row: int, setup: Setup) -> None:
+        """Give a twin other figures; its state stays."""
+        self.par[row] = self.behaviour.checked(setup.parameters)
+        self.start[row], self.spread[row] = setup.start, setup.spread
+        self.walk[row], self.noise[row] = setup.walk, setup.noise
+
+    def remove(self, row: int) -> None:
+        """Forget a twin."""
+        self._free.append(row)
+
+    def _grow(self) -> None:
+        for name in _SAVED:
+            old = getattr(self, name)
+            setattr(self, name, np.concatenate([old, np.zeros_like(old)]))
+
+    def process(self, twin: Array, port: Array, at: Array, value: Array) -> Estimates:
+        """Take events `(E,)`: rows, ports (inputs first, then outputs), µs of plant time, values
+        in the form's units (NaN is a bad value)."""
+        if self._kernels is None:
+            self._kernels = compile_behaviour(self.behaviour)
+        order = np.lexsort((port, at, twin))
+        is_sorted = bool((order[1:] > order[:-1]).all())
+        events = (twin, port, at, value)
+        columns = events if is_sorted else tuple(column[order] for column in events)
+        count = len(twin)
+        y, z, flag = np.zeros(count), np.zeros(count), np.zeros(count, np.int64)
+        filters.run_filters(
+            self._kernels.advance, self._kernels.measure, METHODS[self.method],
+            self.behaviour.longest_s, self.x, self.p, self.u, self.par, self.walk, self.noise,
+            self.t, self.started, self.start, self.spread, self._low, self._high, self._delays,
+            self.ring_t, self.ring_v, self.ring_n,
+            *(np.ascontiguousarray(c, t) for c, t in zip(columns, _EVENT, strict=True)), y, z, flag,
+        )  # fmt: skip
+        if is_sorted:
+            return Estimates(y, z, flag)
+        back = np.empty(count, np.int64)
+        back[order] = np.arange(count)
+        return Estimates(y[back], z[back], flag[back])
+
+    def states(self, rows: Array) -> Array:
+        """Return the states `(len(rows), n_states)` of these rows."""
+        return self.x[rows]
+
+    def save(self) -> dict[str, Array]:
+        """Return copies of everything that this knows."""
+        saved = {name: getattr(self, name)[: self._used].copy() for name in _SAVED}
+        return {**saved, "free": np.array(self._free, np.int64)}
+
+    def load(self, saved: Mapping[str, Array]) -> None:
+        """Become what was saved; raises ValueError where the shapes are another behaviour's."""
+        for name in _SAVED:
+            mine, theirs = getattr(self, name), saved[name]
+            if mine.shape[1:] != theirs.shape[1:] or mine.dtype != theirs.dtype:
+                raise ValueError(f"{name} of '{self.behaviour.name}' has shape {theirs.shape[1:]}")
+            setattr(self, name, np.ascontiguousarray(theirs.copy()))
+        self._free, self._used = saved["free"].tolist(), len(self.t)
+        if not self._used:
+            self._used = 0
+            self._grow_from_nothing()
+
+    def _grow_from_nothing(self) -> None:
+        for name in _SAVED:
+            old = getattr(self, name)
+            setattr(self, name, np.zeros((64, *old.shape[1:]), old.dtype))
+
+
+_EVENT: Final = (np.int64, np.int64, np.int64, np.float64)
