@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from lineshaft.rooms.history.exports import Exports
     from lineshaft.rooms.history.imports import Imports
     from lineshaft.rooms.history.service import HistoryService
-    from lineshaft.rooms.history.tail import Tail
     from lineshaft.rooms.plant.store import SignalStore
     from lineshaft.web.live import Live
     from lineshaft.web.people import People
@@ -204,7 +203,7 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     listeners: list[Callable[[int], None]] = [live.heard]
     live.tail = tail = Tail(bus, engine, _Each(listeners))
     history = HistoryService(bus, engine, folder / "history", tail)
-    queries = _sql_desk(ground, engine, tail, board)
+    queries = _sql_desk(ground, engine, history, board)
     overview = system.Overview(bus, tail, folder, demo=ground.plan.demo)
     overview.notices.extend(ground.plan.notices)
 
@@ -280,18 +279,16 @@ async def _hear_states(bus: Bus, overview: "Overview", board: "SourceBoard", liv
     await live.look_at_sources()
 
 
-def _sql_desk(ground: Ground, engine: "Engine", tail: "Tail", board: "SourceBoard") -> "SqlDesk":
+def _sql_desk(
+    ground: Ground, engine: "Engine", history: "HistoryService", board: "SourceBoard"
+) -> "SqlDesk":
     """Return what answers SQL over samples, signals, Facts and sources."""
-    from lineshaft.bus.client import data_stream
-    from lineshaft.rooms.history.store import Catalogue, FactStore
+    from lineshaft.rooms.history.store import FactStore
     from lineshaft.web.sql import Snapshots, SqlDesk
     from lineshaft.web.sql_signals import SignalTable
 
-    catalogue = Catalogue(engine, data_stream(ground.bus.site))
     folder, signals = ground.folder / "history", SignalTable(engine)
-    return SqlDesk(
-        Snapshots(tail, catalogue, FactStore(engine), folder, signals.arrow, board.sources)
-    )
+    return SqlDesk(Snapshots(history, FactStore(engine), folder, signals.arrow, board.sources))
 
 
 def _exchange(

@@ -17,6 +17,7 @@ from lineshaft.core.errors import Broken, Refused
 from lineshaft.rooms.history.engine.commit import Part
 from lineshaft.rooms.history.engine.rows import STORED, Rows
 from lineshaft.rooms.history.files import FileStore
+from lineshaft.rooms.history.reader import Cut
 from lineshaft.web import sql_child
 from lineshaft.web.sql import Snapshots
 from lineshaft.web.sql_signals import SIGNALS
@@ -160,12 +161,13 @@ def test_a_compacted_file_is_read_as_it_is_unless_it_keeps_revisions(
     rows = [(1, day, 1), (1, day + 9, 2), (2, day, 3)] + ([(1, day, 7)] if again else [])
     store = FileStore(tmp_path, lambda _: None)
     (entry,) = store.write([Part("sequence", FIRST_DAY, stored(rows))], "x" * 16, compact=True)
-    tail: Any = SimpleNamespace(blocks=list)
-    catalogue: Any = SimpleNamespace(files=lambda: (None, [entry]))
+    history: Any = SimpleNamespace(cut=lambda: Cut([], [entry], 9, None))
     nothing: Any = None
-    snapshots = Snapshots(tail, catalogue, nothing, tmp_path, SIGNALS.empty_table, list)
+    snapshots = Snapshots(history, nothing, tmp_path, SIGNALS.empty_table, list)
     for _ in range(2):
-        (file,) = snapshots.take("FROM samples").files
+        snapshot = snapshots.take("FROM samples")
+        (file,), number = snapshot.files, snapshot.as_of
+        assert number == 9, "the snapshot is the reader's cut"
         assert file.is_disjoint is not again
     found = ask([file], [], "SELECT sid, ts, seq FROM samples ORDER BY sid, ts")
     assert [row["seq"] for row in found] == ([7, 2, 3] if again else [1, 2, 3])

@@ -1,7 +1,7 @@
 """SQL for analysts: read-only queries over a snapshot of what there is.
 
-Rules: the snapshot is one cut (the tail first, the catalogue after it), as every answer of history
-is; only tables that a query's text mentions are gathered. The query itself is carried out in
+Rules: the snapshot is one cut, as every answer of history is; only tables that a query's text
+mentions are gathered. The query itself is carried out in
 another process (`sql_child`), walled in: two at a time, 30 s, bounded memory and result. A child
 that overruns is killed; the next query starts a new one. Here nothing of a query is ever run.
 """
@@ -23,11 +23,11 @@ import pyarrow as pa
 
 from lineshaft.clock import monotonic_s
 from lineshaft.core.errors import Broken, Refused
-from lineshaft.rooms.history.engine.rows import STORED, Rows, full_seq
+from lineshaft.rooms.history.engine.rows import STORED, Rows
 from lineshaft.rooms.history.files import rollup_path
 from lineshaft.rooms.history.model import FileEntry
-from lineshaft.rooms.history.store import Catalogue, FactStore
-from lineshaft.rooms.history.tail import Tail
+from lineshaft.rooms.history.service import HistoryService
+from lineshaft.rooms.history.store import FactStore
 from lineshaft.web.sql_views import DAY_US, SnapshotFile
 
 __all__ = ["Snapshots", "SqlAnswer", "SqlDesk"]
@@ -90,12 +90,11 @@ class Snapshots:
     """Takes snapshots; `signals` returns the table of that name, `sources` rows; both may block."""
 
     def __init__(
-        self, tail: Tail, catalogue: Catalogue, facts: FactStore, folder: Path,
+        self, history: HistoryService, facts: FactStore, folder: Path,
         signals: Callable[[], pa.Table],
         sources: Callable[[], Sequence[Mapping[str, Any]]],
     ) -> None:  # fmt: skip
-        self.tail, self.folder = tail, folder
-        self._catalogue, self._facts = catalogue, facts
+        self.history, self.folder, self._facts = history, folder, facts
         self._signals, self._sources = signals, sources
         self._distinct: dict[str, bool] = {}
 
@@ -105,16 +104,14 @@ class Snapshots:
         tables: dict[str, pa.Table] = {}
         files: list[SnapshotFile] = []
         extents: list[SnapshotFile] = []
-        blocks = self.tail.blocks()
-        row, entries = self._catalogue.files()
-        stored = 0 if row is None else full_seq(row.last.epoch, row.last.position)
+        cut = self.history.cut()
         if {"samples", "signals"} & mentioned:
             tables["signals"] = self._signals()
         if "samples" in mentioned:
-            files = [self._file(entry) for entry in entries if entry.kind in {"sequence", "late"}]
+            files = [self._file(entry) for entry in cut.files if entry.kind != "rolled"]
             known = self._distinct
             self._distinct = {f.path: known[f.path] for f in files if f.path in known}
-            fresh = Rows.concat([block.whole() for block in blocks if block.seq > stored])
+            fresh = Rows.concat([block.whole() for block in cut.blocks])
             tables["own.tail"] = fresh.table() if len(fresh) else STORED.empty_table()
             extents = _extents(fresh)
         if "facts" in mentioned:
@@ -123,8 +120,7 @@ class Snapshots:
             tables["gaps"] = self._read_gaps()
         if "sources" in mentioned:
             tables["sources"] = _table(self._sources(), _SOURCE)
-        newest = max([stored, *(block.seq for block in blocks)])
-        return _Snapshot(files, extents, tables, newest)
+        return _Snapshot(files, extents, tables, cut.newest)
 
     def _file(self, entry: FileEntry) -> SnapshotFile:
         path = os.fspath(self.folder / entry.path)
@@ -197,13 +193,7 @@ class SqlDesk:
             self._waiting -= 1
 
     async def _answer_once(self, query: str, limit: int, format: str) -> SqlAnswer:
-        try:
-            async with asyncio.timeout(_START_S):
-                await self._snapshots.tail.ready.wait()
-        except TimeoutError:
-            raise Broken("the newest samples are still being read from the bus",
-                         hint="Try again in some seconds",
-                         code="history.behind") from None  # fmt: skip
+        await self._snapshots.history.caught_up()
         snapshot = await asyncio.to_thread(self._snapshots.take, query)
         head, content = await asyncio.to_thread(
             lambda: snapshot.message(

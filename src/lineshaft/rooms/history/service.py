@@ -19,7 +19,7 @@ from lineshaft.rooms.history.engine.retention import Rule
 from lineshaft.rooms.history.engine.rows import Rows, full_seq
 from lineshaft.rooms.history.facts import FactKeeper
 from lineshaft.rooms.history.files import FileStore
-from lineshaft.rooms.history.reader import Gap, Reader, Series
+from lineshaft.rooms.history.reader import Cut, Gap, Reader, Series
 from lineshaft.rooms.history.retirement import Retirement
 from lineshaft.rooms.history.store import Catalogue, FactStore
 from lineshaft.rooms.history.tail import Tail
@@ -102,7 +102,7 @@ class HistoryService:
         self._facts = FactStore(engine)
         self._catalogue = Catalogue(engine, data_stream(bus.site))
 
-    async def _caught_up(self) -> None:
+    async def caught_up(self) -> None:
         """Wait until the tail has what was accepted before it began: an answer before that would
         lack the newest samples and not say so."""
         if self.tail.ready.is_set():
@@ -115,9 +115,13 @@ class HistoryService:
                          hint="Try again in some seconds; the processes show whether history runs",
                          code="history.behind") from None  # fmt: skip
 
+    def cut(self) -> Cut:
+        """Return the present moment: what lies in files and what in the tail. Blocks."""
+        return self._reader.cut()
+
     async def last(self, sids: list[int], as_of: int | None = None) -> Rows:
         """Return the newest row of each signal that has any."""
-        await self._caught_up()
+        await self.caught_up()
         if as_of is None:
             return self._reader.last(sids)
         return await asyncio.to_thread(self._reader.last, sids, as_of=as_of)
@@ -127,7 +131,7 @@ class HistoryService:
         revisions: bool = False,
     ) -> Rows:  # fmt: skip
         """Return the rows with start <= ts < end, by sid and ts."""
-        await self._caught_up()
+        await self.caught_up()
         return await asyncio.to_thread(
             self._reader.raw, sids, start, end, limit, as_of=as_of, revisions=revisions
         )
@@ -137,7 +141,7 @@ class HistoryService:
         as_of: int | None = None,
     ) -> tuple[list[Series], list[Gap]]:  # fmt: skip
         """Return the points that draw the signals, and the gaps in between."""
-        await self._caught_up()
+        await self.caught_up()
         return await asyncio.to_thread(
             self._reader.trend, sids, start, end, pixels, sources, as_of=as_of
         )
@@ -145,17 +149,17 @@ class HistoryService:
     async def held(self, sids: list[int], at: int, as_of: int | None = None) -> pa.Table:
         """Return the row that held at the stamp `at` of each signal that had any: sid, ts, v, s, q
         and seq (0 where only roll-ups tell it), by sid, however old they are."""
-        await self._caught_up()
+        await self.caught_up()
         return (await asyncio.to_thread(self._reader.held, sids, at, as_of=as_of)).table()
 
     async def extent(self, sids: list[int]) -> tuple[int | None, int | None]:
         """Return the first and last stamp of these signals."""
-        await self._caught_up()
+        await self.caught_up()
         return await asyncio.to_thread(self._reader.extent, sids)
 
     async def newest(self) -> int:
         """Return the number of the newest row: today's answer, asked for `as_of` it, stays."""
-        await self._caught_up()
+        await self.caught_up()
         row = await asyncio.to_thread(self._catalogue.row)
         stored = 0 if row is None else full_seq(row.last.epoch, row.last.position)
         return max(stored, self.tail.newest)
