@@ -133,6 +133,16 @@ async def _add_demo(ground: Ground, engine: "Engine", apply: Callable[[], None])
     apply()
 
 
+async def run_twins(ground: Ground, stop: asyncio.Event) -> None:
+    """Step the twins with every sample."""
+    from lineshaft.records import open_records
+    from lineshaft.rooms.twins.keeper import keep_twins
+    from lineshaft.rooms.twins.store import TwinStore
+
+    store = TwinStore(open_records(ground.folder / "records.sqlite"))
+    await keep_twins(ground.bus, store, ground.folder / "twins", stop)
+
+
 async def run_plant(ground: Ground, stop: asyncio.Event) -> None:
     """Run the simulated plant behind its OPC UA server; its panel answers over the bus."""
     from lineshaft.plants.process import open_plant
@@ -393,6 +403,7 @@ _ENTRIES: dict[str, Callable[[Ground, asyncio.Event], Awaitable[None]]] = {
     "plant": run_plant,
     "connect": run_connect,
     "history": run_history,
+    "twins": run_twins,
     "web": run_web,
 }
 

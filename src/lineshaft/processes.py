@@ -4,6 +4,7 @@
                ├─ plant     the simulated plant (demo only)
                ├─ connect   machines in: connectors, subscriptions, gaps
                ├─ history   the writer and the keeper of Facts
+               ├─ twins     what machines are believed to do, stepped with every sample
                └─ web       doors, rooms, reader
 
 Rules: each may die at any moment; the supervisor starts it again, soon at first, then with growing
@@ -55,6 +56,7 @@ TABLE: Final = (
     Process("plant", demo_only=True),
     Process("connect"),
     Process("history"),
+    Process("twins"),
     Process("web"),
 )
 

@@ -12,6 +12,7 @@ import lineshaft.rooms.history.calculation_store
 import lineshaft.rooms.history.import_store
 import lineshaft.rooms.history.store
 import lineshaft.rooms.plant.store
+import lineshaft.rooms.twins.store
 import lineshaft.web.accounts
 import lineshaft.web.desk
 import lineshaft.web.sessions

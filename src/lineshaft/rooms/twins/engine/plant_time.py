@@ -21,7 +21,8 @@ class PlantTime:
 
     def of(self, stamps: Stamps) -> Stamps:
         """Return the plant time (µs) of wall stamps (µs), both `(n,)`, at the speed held now."""
-        return self.plant + np.rint((stamps - self.wall) * self.speed).astype(np.int64)
+        since: Stamps = np.rint((stamps - self.wall) * self.speed).astype(np.int64)
+        return self.plant + since
 
     def hear(self, stamps: Stamps, speeds: Vector) -> None:
         """Take samples of the speed, in order of time; what is no speed is left out."""
