@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -46,6 +47,13 @@ class House(Platform):
         with sqlite3.connect(self.folder / "records.sqlite", timeout=20) as connection:
             connection.execute(sql, values)
         connection.close()
+
+    def ask_records(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the rows that a question to the records database has."""
+        with sqlite3.connect(self.folder / "records.sqlite", timeout=20) as connection:
+            found = connection.execute(sql, values).fetchall()
+        connection.close()
+        return found
 
     async def stored(self) -> None:
         """Return once the catalogue has everything that was accepted until now."""

@@ -1,5 +1,6 @@
 """Imports and exports through the doors of a real platform, and by the command line."""
 
+import asyncio
 import json
 import shutil
 import zipfile
@@ -115,7 +116,11 @@ async def fill(house: House, feed: Feed, name: str) -> dict[str, list[Any]]:
 
 def exported(house: House, **body: Any) -> dict[str, Any]:
     """Ask for an export and return it once it is done."""
-    number = house.post("exports", body)["id"]
+    return over(house, house.post("exports", body)["id"])
+
+
+def over(house: House, number: int) -> dict[str, Any]:
+    """Return an export once it is done."""
     found: dict[str, Any] = until(
         "the export is over",
         lambda: (got := house.get(f"exports/{number}"))["state"] != "running" and got,
@@ -186,6 +191,77 @@ async def test_tables_are_read_by_others_with_equal_sums(
         f"SELECT {asked} FROM read_parquet({table.file_uris()}, hive_partitioning=true)"
     )
     assert named.fetchall() == [wanted]
+
+
+async def test_an_export_is_one_cut(house: House, feed: Feed, tmp_path: Path) -> None:
+    (sid,) = house.register(made("cut"))
+    path, first = "lineshaft/demo/test/web/m/cut", START - 200 * DAY
+    stamps = [first + i * DAY for i in range(100)]
+    await feed.put(sid, [(ts, 1.0, 0) for ts in stamps])
+    await feed.put(sid, [(stamps[5], 2.0, 0)])  # corrected before the cut
+    await feed.wait()
+    asked = {"prefix": path, "form": "parquet"}
+    begun = await asyncio.to_thread(house.post, "exports", asked)
+    for i in range(8):  # late rows, a correction and a newer one, from the far end of the range
+        ends = [*stamps[-4:-1], stamps[-1], stamps[-1] + 1 + i, stamps[-1] + (1 + i) * DAY]
+        await feed.put(sid, [(ts, 3.0 + i, 0) for ts in ends])
+        await house.stored()  # files of their own, for the compactor
+
+    def table(export: dict[str, Any], name: str) -> list[tuple[int, float]]:
+        done = over(house, export["id"])
+        (file,) = download(house, done, tmp_path / name)
+        found = pq.read_table(file)
+        cut = found.schema.metadata[b"lineshaft.as_of"]
+        assert int(cut) == done["as_of"] == begun["as_of"] and found.num_rows == done["rows"]
+        assert pq.read_metadata(file).metadata[b"lineshaft.as_of"] == cut
+        times = found["time"].cast(pa.int64()).to_pylist()
+        return list(zip(times, found["value"].to_pylist(), strict=True))
+
+    wanted = [(ts, 2.0 if i == 5 else 1.0) for i, ts in enumerate(stamps)]
+    assert table(begun, "while") == wanted
+    again = asked | {"as_of": begun["as_of"]}
+    assert table(house.post("exports", again), "again") == wanted
+    until("the files are compacted", lambda: one_run(house, sid, stamps[-1] // DAY))
+    assert table(house.post("exports", again), "compacted") == wanted
+    late = exported(house, **asked)
+    assert late["rows"] == 100 + 8 + 8 and late["as_of"] > begun["as_of"]
+    far = exported(house, **asked, as_of=1 << 61)  # no further than what there is
+    assert far["as_of"] < 1 << 61 and far["rows"] == 116
+    before = exported(house, **asked, as_of=0)
+    assert (before["state"], before["rows"], before["as_of"]) == ("done", 0, 0)
+
+
+async def test_a_delta_table_names_its_cut(house: House, feed: Feed, tmp_path: Path) -> None:
+    deltalake = pytest.importorskip("deltalake")
+    await fill(house, feed, "version")
+    done = exported(house, prefix="lineshaft/demo/test/web/m/version", form="delta")
+    download(house, done, tmp_path)
+    history = deltalake.DeltaTable(str(tmp_path / "table")).history()
+    assert [one["lineshaft.as_of"] for one in history] == [str(done["as_of"])] * 3
+
+
+async def test_an_export_of_what_was_retired_is_refused(house: House, feed: Feed) -> None:
+    sids = house.register(made("gone/a"), made("gone/b"))
+    for sid in sids:
+        await feed.put(sid, [(START + i * DAY, float(i), 0) for i in range(3)])
+    await feed.wait()
+    (stream,) = house.ask_records("SELECT name FROM streams")[0]
+    house.change_records("INSERT INTO retired (stream, sid, before, at) VALUES (?, ?, ?, ?)",
+                         stream, sids[0], START + DAY, START + 9 * DAY)  # fmt: skip
+    asked = {"prefix": "lineshaft/demo/test/web/m/gone"}
+    for old in ({"from": START}, {"as_of": 1 << 60}):
+        answer = house.ask("POST", "exports", asked | old)
+        assert answer.status_code == 410 and answer.json()["code"] == "history.retired"
+        assert "were retired on" in answer.json()["message"]
+    assert exported(house, **asked, **{"from": START + DAY})["rows"] == 4
+    left = exported(house, **asked)  # all there is, and it says what is not
+    assert (left["state"], left["rows"]) == ("done", 5) and "1 signal" in left["note"]
+
+
+def one_run(house: House, sid: int, day: int) -> bool:
+    """Return whether one file alone has what a signal had on a day."""
+    asked = "SELECT count(*) FROM files WHERE day = ? AND sid_min <= ? AND sid_max >= ?"
+    return house.ask_records(asked, day, sid, sid) == [(1,)]
 
 
 async def test_a_wide_table_has_a_column_a_signal(house: House, feed: Feed, tmp_path: Path) -> None:
@@ -305,6 +381,9 @@ def test_the_command_line_imports_and_exports(house: House, tmp_path: Path) -> N
     until("the doors have it", lambda: rows(house, path))
     out = lineshaft("export", path, "--form", "parquet", "-o", str(tmp_path / "out"), *where)
     assert out.returncode == 0, out.stderr
+    cut = out.stdout.rsplit("as of ")[1].strip()
+    none = lineshaft("export", path, "--as-of", "0", "--json", "-o", str(tmp_path), *where)
+    assert int(cut) > 0 and json.loads(none.stdout)["rows"] == 0
     assert pq.read_table(tmp_path / "out" / "lineshaft.parquet")["value"].to_pylist() == [10.0]
     assert not any(one["request"]["prefix"] == path for one in house.get("exports")["exports"])
     nothing = lineshaft("export", "no/such", *where)

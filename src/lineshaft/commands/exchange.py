@@ -93,6 +93,9 @@ def export_samples(
     since: Annotated[str | None, typer.Option("--last", help="how far back: 8h, 7d")] = None,
     start: Annotated[str | None, typer.Option("--from", help="2024-01-31T00:00Z")] = None,
     end: Annotated[str | None, typer.Option("--to", help="not included")] = None,
+    as_of: Annotated[
+        int | None, typer.Option("--as-of", help="rows as of this number; default: now")
+    ] = None,
     config: ConfigFile = None,
     data: DataFolder = None,
     port: Port = None,
@@ -102,7 +105,7 @@ def export_samples(
     settings, _ = read_settings(config, data, port)
     begin = now_us() - duration_us(since) if since else _stamp(start)
     asked = {"prefix": prefix, "from": begin, "to": _stamp(end), "form": form, "layout": layout,
-             "folder": folder}  # fmt: skip
+             "folder": folder, "as_of": as_of}  # fmt: skip
     made = call(settings, "exports", asked)
     with _progress(as_json) as advance:
         done = _wait(settings, f"exports/{made['id']}", "running", advance)
@@ -124,8 +127,11 @@ def export_samples(
         typer.echo(json.dumps(done))
     else:
         typer.echo(
-            f"{done['rows']:,} rows, {size:,} bytes in {len(done['files'])} files of {output}"
+            f"{done['rows']:,} rows, {size:,} bytes in {len(done['files'])} files of {output},"
+            f" as of {done['as_of']}"
         )
+        if done["note"]:
+            typer.echo(done["note"], err=True)
 
 
 class _Counted:

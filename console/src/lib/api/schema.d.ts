@@ -1674,6 +1674,11 @@ export interface components {
          */
         ExportBody: {
             /**
+             * As Of
+             * @description the rows as they were when this `seq` was the newest; default: now
+             */
+            as_of?: number | null;
+            /**
              * Folder
              * @description a Parquet file a day, in folders day=YYYY-MM-DD
              * @default false
@@ -1734,6 +1739,11 @@ export interface components {
          * @description An export and how far it is.
          */
         Exported: {
+            /**
+             * As Of
+             * @description the cut: all files hold the rows as of this `seq`
+             */
+            as_of: number | null;
             /** Created */
             created: number;
             /**
@@ -1756,7 +1766,7 @@ export interface components {
             id: number;
             /**
              * Note
-             * @description why it failed
+             * @description why it failed, or what it lacks
              */
             note: string;
             /** Request */

@@ -99,6 +99,8 @@ class ExportBody(BaseModel):
     form: ExportForm = ExportForm.CSV
     layout: Layout = Layout.LONG
     folder: bool = Field(False, description="a Parquet file a day, in folders day=YYYY-MM-DD")
+    as_of: int | None = Field(None, ge=0, le=FOREVER, description="the rows as they were when this"
+                              " `seq` was the newest; default: now")  # fmt: skip
 
 
 class ExportFile(BaseModel):
@@ -113,8 +115,9 @@ class Exported(BaseModel):
 
     id: int
     state: str = Field(description="running, done or failed")
-    note: str = Field(description="why it failed")
+    note: str = Field(description="why it failed, or what it lacks")
     request: dict[str, Any]
+    as_of: int | None = Field(description="the cut: all files hold the rows as of this `seq`")
     days: int = Field(description="days of the range; 0 until it has begun")
     days_done: int
     rows: int = Field(description="lines written so far")
@@ -197,7 +200,7 @@ def _add_exports(api: APIRouter, exports: Exports) -> None:
     @api.post("/exports", summary="Write signals into files", openapi_extra=_OUT_WRITE)
     async def start_export(body: ExportBody) -> Exported:
         request = ExportRequest(body.sids, body.prefix, body.start, body.to, body.form.value,
-                                body.layout.value, body.folder)  # fmt: skip
+                                body.layout.value, body.folder, body.as_of)  # fmt: skip
         return Exported(**await exports.ask(request))
 
     @api.get("/exports", summary="Exports, newest first", openapi_extra=_OUT_READ)

@@ -1,8 +1,9 @@
 """The files of an export: CSV, Parquet (one file, or one a day), Arrow, a Delta table.
 
-Rules: long tables have `time, path, value, text, quality, unit, kind`, so that importing one gives
-the same rows; texts in CSV cannot become formulas, and the import takes the apostrophe back. Wide
-tables are for people: a column a signal, null where a value is bad or there is none.
+Rules: every Parquet and Arrow file and every version of a Delta table names its cut, under
+`lineshaft.as_of`. Long tables have `time, path, value, text, quality, unit, kind`, so that what one
+holds comes back equal; texts in CSV cannot become formulas, and the import takes the apostrophe
+back. Wide tables are for people: a column a signal, null where a value is bad or there is none.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from lineshaft.rooms.history.engine.rows import Rows
 
 __all__ = ["LONG", "Writer", "long_table", "wide_schema", "wide_table", "writer_of"]
 
+_CUT: Final = "lineshaft.as_of"
 _WORD: Final = pa.dictionary(pa.int32(), pa.utf8())
 LONG: Final = pa.schema(
     [
@@ -98,12 +100,14 @@ def wide_table(rows: Rows, signals: Sequence[Signal]) -> pa.Table:
 
 def writer_of(folder: Path, request: Mapping[str, Any], signals: Sequence[Signal]) -> Writer:
     """Return the writer of a request's form."""
+    cut = {_CUT: str(request.get("as_of"))}
     schema = wide_schema(signals) if request["layout"] == "wide" else LONG
+    schema = schema.with_metadata(cut)
     form = request["form"]
     if form == "delta":
-        return _Delta(folder)
+        return _Delta(folder, cut)
     if request["folder"]:
-        return _Days(folder)
+        return _Days(folder, schema)
     return _OneFile(folder / f"lineshaft.{form}", form, schema)
 
 
@@ -132,8 +136,8 @@ class _OneFile:
 class _Days:
     """A folder `day=YYYY-MM-DD` a day, as most readers of tables know it."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        self._folder, self._schema = folder, schema
 
     def write(self, day: int, tables: Iterator[pa.Table]) -> None:
         """Write the day's file; a day without rows has none."""
@@ -142,7 +146,7 @@ class _Days:
             return
         path = self._folder / f"day={_date(day)}" / "part-0.parquet"
         path.parent.mkdir(mode=0o700)
-        with pq.ParquetWriter(path, LONG, compression="zstd") as sink:
+        with pq.ParquetWriter(path, self._schema, compression="zstd") as sink:
             sink.write_table(first)
             for table in tables:
                 sink.write_table(table)
@@ -154,12 +158,12 @@ class _Days:
 class _Delta:
     """A Delta table, partitioned by `day`; a day is one version of it."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, cut: dict[str, str]) -> None:
+        self._folder, self._cut = folder, cut
 
     def write(self, day: int, tables: Iterator[pa.Table]) -> None:
         """Append the day, if it has rows."""
-        from deltalake import write_deltalake
+        from deltalake import CommitProperties, write_deltalake
 
         first = next(tables, None)
         if first is None:
@@ -172,7 +176,10 @@ class _Delta:
                 yield from table.append_column("day", dated).cast(schema).to_batches()
 
         stream = pa.RecordBatchReader.from_batches(schema, batches())
-        write_deltalake(str(self._folder / "table"), stream, mode="append", partition_by=["day"])
+        write_deltalake(
+            str(self._folder / "table"), stream, mode="append", partition_by=["day"],
+            commit_properties=CommitProperties(custom_metadata=self._cut),
+        )  # fmt: skip
 
     def close(self) -> None:
         """Every version is written already."""

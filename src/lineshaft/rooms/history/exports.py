@@ -1,8 +1,9 @@
 """Exports: ranges of signals as files that others read.
 
-Rules: a day after the other and some signals after the others, so that memory does not depend on
-the range; what was half written when the process ended is written again from the start; files are
-kept some days and then deleted. Rows accepted while an export runs may or may not be in it.
+Rules: an export is one cut: the rows as of the number that was the newest when it was asked for, or
+of an older one that was named. It is written a day after the other and some signals after the
+others, so that memory does not depend on the range; what was half written when the process ended is
+written again from the start, to the same cut; files are kept some days and then deleted.
 """
 
 import asyncio
@@ -43,7 +44,8 @@ _IDLE_S: Final = 2.0
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
     """What to export: signals by `sids` or below `prefix`, stamps with start <= ts < end (None: all
-    there is), as csv, parquet, arrow or delta; `folder` makes one Parquet file a day."""
+    there is), as csv, parquet, arrow or delta; `folder` makes one Parquet file a day; `as_of` is
+    the cut (None: now)."""
 
     sids: Sequence[int]
     prefix: str
@@ -52,6 +54,7 @@ class ExportRequest:
     form: str
     layout: str
     folder: bool
+    as_of: int | None = None
 
 
 class Exports:
@@ -69,7 +72,7 @@ class Exports:
         self._wake = asyncio.Event()
 
     async def ask(self, request: ExportRequest) -> dict[str, Any]:
-        """Begin an export; Refused where it cannot be."""
+        """Begin an export; Refused where it cannot be, or where what it asks for was retired."""
         found = self._chosen(asdict(request))
         wide = request.layout == "wide"
         rules = [
@@ -87,7 +90,12 @@ class Exports:
         for holds, hint in rules:
             if not holds:
                 raise Refused("this export cannot be", hint=hint, code="export.request")
-        number = await asyncio.to_thread(self._store.add, asdict(request), now_us())
+        if request.start is not None or request.as_of is not None:
+            await self._history.check_kept([signal.sid for signal in found], request.start or 0)
+        newest = await self._history.newest()
+        as_of = newest if request.as_of is None else min(request.as_of, newest)
+        cut = {**asdict(request), "as_of": as_of}
+        number = await asyncio.to_thread(self._store.add, cut, now_us())
         self._wake.set()
         return await self.one(number)
 
@@ -137,9 +145,10 @@ class Exports:
     async def _work(self, row: ExportRow) -> None:
         state, note = "failed", ""
         try:
-            if not await self._write(row):
+            written = await self._write(row)
+            if written is None:
                 return
-            state = "done"
+            state, note = "done", written
         except LineshaftError as error:
             note = str(error)
         except Exception as error:
@@ -151,19 +160,27 @@ class Exports:
             self._store.change, row.id, state=state, note=note, finished=now_us()
         )
 
-    async def _write(self, row: ExportRow) -> bool:
-        """Write an export; return False where it was removed meanwhile."""
+    async def _write(self, row: ExportRow) -> str | None:
+        """Write an export; return what it lacks, None where it was removed meanwhile."""
         folder = self._folder / str(row.id)
         await asyncio.to_thread(shutil.rmtree, folder, True)
         folder.mkdir(mode=0o700, parents=True)
         signals = self._chosen(row.request)
-        start, end = await self._range(row.request, [signal.sid for signal in signals])
+        everything = [signal.sid for signal in signals]
+        start, end = await self._range(row.request, everything)
+        gone, as_of = {}, row.request.get("as_of")
+        if row.request["start"] is None:  # all there is: a retired day of a signal is no more
+            retired = await self._history.retired(everything)
+            gone = {sid: before for sid, before in retired.items() if before > start}
         days = list(range(start // _DAY_US, -(-end // _DAY_US)))
         loop, rows, there = asyncio.get_running_loop(), 0, True
         writer = writer_of(folder, row.request, signals)
 
         def fetch(sids: list[int], begin: int, stop: int) -> Rows:
-            asked = self._history.raw(sids, begin, stop, _ROWS)
+            kept = [sid for sid in sids if gone.get(sid, 0) <= begin]
+            if not kept:
+                return Rows.empty()
+            asked = self._history.raw(kept, begin, stop, _ROWS, as_of=as_of)
             return asyncio.run_coroutine_threadsafe(asked, loop).result()
 
         try:
@@ -183,7 +200,8 @@ class Exports:
             await asyncio.to_thread(writer.close)
         if not there:
             await asyncio.to_thread(shutil.rmtree, folder, True)
-        return there
+            return None
+        return f"without what was retired of {len(gone)} signals" if gone else ""
 
     async def _range(self, request: Mapping[str, Any], sids: list[int]) -> tuple[int, int]:
         start, end = request["start"], request["end"]
@@ -211,7 +229,8 @@ class Exports:
         files = [{"name": str(path.relative_to(folder)), "size": path.stat().st_size}
                  for path in found if path.is_file()]  # fmt: skip
         expires = row.finished + self._keep_us if row.finished else None
-        return {**asdict(row), "files": files, "expires": expires}
+        as_of = row.request.get("as_of")
+        return {**asdict(row), "as_of": as_of, "files": files, "expires": expires}
 
 
 _Fetch = Callable[[list[int], int, int], Rows]
