@@ -337,7 +337,7 @@ def _calculations(
         return next((signal for signal in found if signal.path == path), None)
 
     store = CalculationStore(engine)
-    calculations = Calculations(store, history, bus, bus, signals, find, measure)
+    calculations = Calculations(store, history, bus, bus, signals, find, signals.by_sid, measure)
     listeners.append(calculations.heard)
     return calculations, router(calculations)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lineshaft.core.errors import Refused
 from lineshaft.core.signals import Kind, Signal
 from lineshaft.rooms.history.engine.calculate import Track, evaluate
-from lineshaft.rooms.history.engine.expression import Wrong, parse
+from lineshaft.rooms.history.engine.expression import Wrong, parse, renamed
 from lineshaft.rooms.history.engine.program import Program, compile_expression
 from lineshaft.rooms.plant.measures import measure
 
@@ -164,3 +164,9 @@ def test_whatever_is_written_is_read_or_refused_with_a_place(text: str) -> None:
 
 def test_a_tree_is_made_of_plain_words() -> None:
     assert not math.isnan(parse("1 + 2").depth)  # type: ignore[union-attr]
+
+
+def test_only_paths_are_renamed() -> None:
+    text = """if("a"='"a"',5 [in_i'H2O]+"b", "a")*2 [in_i'H2O]"""
+    names = {"a": "bb", "b": "a"}
+    assert renamed(text, names) == """if("bb"='"a"',5 [in_i'H2O]+"a", "bb")*2 [in_i'H2O]"""

@@ -46,6 +46,7 @@ def _define(house: House, name: str, expression: str, **more: Any) -> dict[str, 
 
 def _state(house: House, number: str) -> dict[str, Any]:
     listed = house.get("calculations")["calculations"]
+    assert number in {one["id"] for one in listed}
     return next(one for one in listed if one["id"] == number)
 
 
@@ -67,6 +68,13 @@ async def _told(feed: Feed, sid: int) -> int:
 
 async def _runs(house: House, number: str) -> None:
     await _until(lambda: _state(house, number)["state"] == "running")
+
+
+async def _kill(house: House) -> None:
+    """Kill the process in which calculations run, and return once another is there."""
+    pid = house.family()["web"]
+    os.kill(pid, signal.SIGKILL)
+    await _until(lambda: house.family().get("web", pid) != pid)
 
 
 async def test_a_calculation_follows_its_inputs_and_feeds_another(house: House, feed: Feed) -> None:
@@ -116,12 +124,31 @@ async def test_a_killed_calculation_goes_on_without_loss_or_repetition(
         expected.append((now_us(), 2.0 * at))
         await feed.put(a, [(expected[-1][0], float(at), 0)])
         if at % 20 == 10:
-            pid = house.family()["web"]
-            os.kill(pid, signal.SIGKILL)
-            await _until(lambda pid=pid: house.family().get("web", pid) != pid)
+            await _kill(house)
     await _until(lambda: len(_rows(house, one["sid"])) == len(expected), 90)
     assert _rows(house, one["sid"]) == expected
     assert await _told(feed, one["sid"]) == len(expected)
+
+
+async def test_renamed_inputs_stay_what_they_are(house: House, feed: Feed) -> None:
+    a, b = house.register(made("before-a"), made("before-b"))
+    one = _define(house, "share", f'("{HEAD}/before-a" - "{HEAD}/before-b") / "{HEAD}/before-a"')
+    for sid, revision, name in ((a, 1, "swap"), (b, 1, "before-a"), (a, 2, "before-b")):
+        edit = {"revision": revision, "path": f"{HEAD}/{name}"}
+        assert house.ask("PUT", f"signals/{sid}", edit).status_code == 200
+    shown = f'("{HEAD}/before-b" - "{HEAD}/before-a") / "{HEAD}/before-b"'
+    assert _state(house, one["id"])["expression"] == shown
+    await _kill(house)
+    await _runs(house, one["id"])
+    listed = _state(house, one["id"])
+    assert (listed["expression"], listed["inputs"]) == (shown, [a, b])
+    now = now_us()
+    await feed.put(a, [(now, 8.0, 0)])
+    await feed.put(b, [(now + 1, 6.0, 0)])
+    await _until(lambda: (now + 1, 0.25) in _rows(house, one["sid"]))
+    body = {"path": one["path"], "name": "n", "expression": shown, "revision": 1}
+    two = house.ask("PUT", f"calculations/{one['id']}", body).json()
+    assert (two["since"], two["inputs"]) == (one["since"], [a, b]), "another name changes nothing"
 
 
 async def test_a_change_holds_from_now_on_and_is_told(house: House, feed: Feed) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
 from lineshaft.core.errors import Refused
@@ -18,6 +18,7 @@ _READ: Final = {"x-right": "calculations.read"}
 _WRITE: Final = {"x-right": "calculations.write"}
 _Stamp = Annotated[int, Field(ge=0, le=FOREVER)]
 _Expression = Annotated[str, Field(max_length=MAX_LENGTH, description="see the page Calculate")]
+Number = Annotated[str, Path(max_length=40, description="id")]
 _Unit = Annotated[
     str | None, Field(max_length=64, description="UCUM code of the result; null: what comes out")
 ]
@@ -147,7 +148,7 @@ def router(calculations: Calculations) -> APIRouter:
     @api.get("/calculations", summary="Calculated signals and how they are doing",
              openapi_extra=_READ)  # fmt: skip
     async def list_calculations() -> CalculationList:
-        return CalculationList(calculations=[_view(one) for one in calculations.list()])
+        return CalculationList(calculations=[_view(one) for one in await calculations.list()])
 
     @api.post("/calculations", summary="Define a calculated signal", status_code=201,
               openapi_extra=_WRITE)  # fmt: skip
@@ -156,19 +157,19 @@ def router(calculations: Calculations) -> APIRouter:
 
     @api.put("/calculations/{number}", summary="Change a calculated signal from now on",
              openapi_extra=_WRITE)  # fmt: skip
-    async def change_calculation(number: str, body: CalculationChange) -> CalculationView:
+    async def change_calculation(number: Number, body: CalculationChange) -> CalculationView:
         draft = Draft(**body.model_dump(exclude={"revision"}))
         return _view(await calculations.change(number, draft, body.revision))
 
     @api.delete("/calculations/{number}", summary="Forget a calculated signal; its samples stay",
                 status_code=204, openapi_extra=_WRITE)  # fmt: skip
-    async def remove_calculation(number: str) -> Response:
+    async def remove_calculation(number: Number) -> Response:
         await calculations.remove(number)
         return Response(status_code=204)
 
     @api.post("/calculations/{number}/backfill", status_code=202, openapi_extra=_WRITE,
               summary="Compute a range again, and what depends on it")  # fmt: skip
-    async def backfill_calculation(number: str, body: BackfillRequest) -> BackfillView:
+    async def backfill_calculation(number: Number, body: BackfillRequest) -> BackfillView:
         return _backfill(calculations.backfill(number, body.start, body.to))
 
     _add_looks(api, calculations)
@@ -204,6 +205,7 @@ def _view(one: Listed) -> CalculationView:
     backfill = None if one.backfill is None else _backfill(one.backfill)
     inputs = [signal.sid for signal in one.inputs]
     known: dict[str, Any] = asdict(one.calculation)
+    del known["meant"]
     return CalculationView(**known, state=one.state, message=one.message, late=one.late,
                            inputs=inputs, backfill=backfill)  # fmt: skip
 

@@ -1,14 +1,15 @@
 """The table of calculated signals, as people defined them."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
     Column,
     Engine,
     Integer,
-    RowMapping,
     String,
     Table,
     Text,
@@ -35,13 +36,15 @@ calculations = Table(
     Column("revision", Integer, nullable=False),
     Column("since", BigInteger, nullable=False),
     Column("sid", Integer, nullable=False),
+    Column("meant", JSON, nullable=False, server_default="{}"),
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Calculation:
     """A calculated signal: `sid` is that of its output, `since` (µs) from when on this revision is
-    evaluated by itself; what lies before is computed on request."""
+    evaluated by itself; what lies before is computed on request. `meant` gives the sid that each
+    path in the expression had, so that renaming a signal changes no calculation."""
 
     id: str
     path: str
@@ -52,6 +55,7 @@ class Calculation:
     revision: int
     since: int
     sid: int
+    meant: Mapping[str, int]
 
 
 class CalculationStore:
@@ -64,7 +68,7 @@ class CalculationStore:
         """Return all, by path."""
         with reading(self._engine) as connection:
             found = connection.execute(select(calculations).order_by(calculations.c.path))
-            return [_made(row) for row in found.mappings()]
+            return [Calculation(**row) for row in found.mappings()]
 
     def add(self, new: Calculation) -> None:
         """Keep a new one; raise Refused where its path is taken."""
@@ -94,7 +98,3 @@ class CalculationStore:
         """Forget one; its signal and samples stay."""
         with self._engine.begin() as connection:
             connection.execute(delete(calculations).where(calculations.c.id == number))
-
-
-def _made(row: RowMapping) -> Calculation:
-    return Calculation(**row)

@@ -8,7 +8,7 @@ what lies before is computed again on request only.
 
 import asyncio
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -22,7 +22,7 @@ from lineshaft.core.signals import Signal
 from lineshaft.rooms.history.calculation_lines import Line, Workbench
 from lineshaft.rooms.history.calculation_store import Calculation, CalculationStore
 from lineshaft.rooms.history.engine.calculate import Series
-from lineshaft.rooms.history.engine.expression import Wrong
+from lineshaft.rooms.history.engine.expression import Wrong, renamed
 from lineshaft.rooms.history.engine.program import Meanings, Program, compile_expression
 from lineshaft.rooms.history.engine.trend import choose_points, pixel_columns
 from lineshaft.rooms.history.service import HistoryService
@@ -72,14 +72,16 @@ class Listed:
 
 
 class Calculations:
-    """All calculations of a site. `find` gives a signal by its path and may block."""
+    """All calculations of a site. `find` gives a signal by its path, `by_sid` those with these
+    ids, retired ones too; both may block."""
 
     def __init__(
         self, store: CalculationStore, history: HistoryService, blocks: BlockSink, facts: FactSink,
-        directory: SignalDirectory, find: Callable[[str], Signal | None], meanings: Meanings,
+        directory: SignalDirectory, find: Callable[[str], Signal | None],
+        by_sid: Callable[[Sequence[int]], Mapping[int, Signal]], meanings: Meanings,
     ) -> None:  # fmt: skip
         self._store, self._facts, self._directory = store, facts, directory
-        self._find, self._meanings = find, meanings
+        self._find, self._by_sid, self._meanings = find, by_sid, meanings
         self._history = history
         self._bench = Workbench(history, blocks)
         self._all: dict[str, Calculation] = {}
@@ -101,8 +103,12 @@ class Calculations:
         try:
             async with self._lock:
                 for one in await asyncio.to_thread(self._store.list):
-                    self._all[one.id] = one
-                    self._programs[one.id] = await self._meant(one.expression, one.unit)
+                    self._programs[one.id], meant = await self._compiled(
+                        one.expression, one.unit, one.meant
+                    )
+                    self._all[one.id] = replace(one, meant=meant)
+                    if meant != one.meant:
+                        await asyncio.to_thread(self._store.change, self._all[one.id], one.revision)
                 await self._history.tail.ready.wait()
                 self._seen = self._history.tail.newest
                 self._start(self._ordered(list(self._all)))
@@ -146,13 +152,27 @@ class Calculations:
         if task is not None:
             await end(task)
 
-    async def _meant(self, expression: str, unit: str | None) -> Program | Wrong:
-        try:
-            return await asyncio.to_thread(
-                compile_expression, expression, unit, self._find, self._meanings
-            )
-        except Wrong as wrong:
-            return wrong
+    async def _compiled(
+        self, expression: str, unit: str | None, meant: Mapping[str, int]
+    ) -> tuple[Program | Wrong, Mapping[str, int]]:
+        """Return the program, or the first mistake, and which signals its paths mean: those they
+        meant before, or what took the place of one that was retired."""
+        now = dict(meant)
+
+        def find(path: str) -> Signal | None:
+            found = self._find(known[meant[path]].path if meant.get(path) in known else path)
+            if found is not None:
+                now[path] = found.sid
+            return found
+
+        def compile_it() -> Program | Wrong:
+            try:
+                return compile_expression(expression, unit, find, self._meanings)
+            except Wrong as wrong:
+                return wrong
+
+        known = await asyncio.to_thread(self._by_sid, list(meant.values()))
+        return await asyncio.to_thread(compile_it), now
 
     def _feeds(self) -> dict[int, list[str]]:
         """Return which calculations take each signal."""
@@ -199,28 +219,35 @@ class Calculations:
 
     async def check(self, expression: str, unit: str | None) -> Program | Wrong:
         """Return what an expression means, or its first mistake."""
-        return await self._meant(expression, unit)
+        return (await self._compiled(expression, unit, {}))[0]
 
     async def preview(
         self, expression: str, unit: str | None, start: int, to: int, px: int
     ) -> tuple[Program, Series]:
         """Return the points that draw an expression over a range; nothing is kept."""
-        program = await self._needed(expression, unit)
+        program, _ = await self._needed(expression, unit)
         found = await self._bench.computed(program, start, to)
         if len(found.ts) > 4 * px:
             keep = choose_points(found.ts, found.v, pixel_columns(start, to, px))
             found = Series(found.ts[keep], found.v[keep], found.q[keep])
         return program, found
 
-    async def _needed(self, expression: str, unit: str | None) -> Program:
-        found = await self._meant(expression, unit)
+    async def _needed(self, expression: str, unit: str | None) -> tuple[Program, Mapping[str, int]]:
+        found, meant = await self._compiled(expression, unit, {})
         if isinstance(found, Wrong):
             raise found
-        return found
+        return found, meant
 
-    def list(self) -> list[Listed]:
-        """Return all calculations, by path."""
-        return [self._listed(one) for one in sorted(self._all.values(), key=lambda c: c.path)]
+    async def list(self) -> list[Listed]:
+        """Return all calculations, by path; their expressions name signals as they are called
+        now."""
+        sids = {sid for one in self._all.values() for sid in one.meant.values()}
+        known = await asyncio.to_thread(self._by_sid, list(sids))
+        found = []
+        for one in sorted(self._all.values(), key=lambda c: c.path):
+            names = {path: known[sid].path for path, sid in one.meant.items() if sid in known}
+            found.append(self._listed(replace(one, expression=renamed(one.expression, names))))
+        return found
 
     def _listed(self, one: Calculation) -> Listed:
         program, line = self._programs[one.id], self._lines.get(one.id)
@@ -236,9 +263,9 @@ class Calculations:
         """Define a calculation and start it."""
         async with self._lock:
             number, now = uuid.uuid4().hex[:16], now_us()
-            program, signal = await self._registered(draft)
+            program, signal, meant = await self._registered(draft)
             made = Calculation(number, signal.path, draft.name, draft.expression, program.unit,
-                               draft.enabled, 1, now, signal.sid)  # fmt: skip
+                               draft.enabled, 1, now, signal.sid, meant)  # fmt: skip
             await asyncio.to_thread(self._store.add, made)
             await self._take(made, program, "added")
             return self._listed(made)
@@ -250,12 +277,11 @@ class Calculations:
             if draft.path != old.path:
                 raise Refused("a calculation keeps its path", code="calculation.path",
                               hint="Define another one")  # fmt: skip
-            program, signal = await self._registered(draft, old)
-            same = (draft.expression, program.unit) == (old.expression, old.unit)
-            since = old.since if same else now_us()
+            program, signal, meant = await self._registered(draft, old)
+            since = old.since if _same(program, self._programs[number]) else now_us()
             made = replace(old, name=draft.name, expression=draft.expression, unit=program.unit,
                            enabled=draft.enabled, revision=revision + 1, since=since,
-                           sid=signal.sid)  # fmt: skip
+                           sid=signal.sid, meant=meant)  # fmt: skip
             await asyncio.to_thread(self._store.change, made, revision)
             await self._take(made, program, "changed")
             return self._listed(made)
@@ -281,9 +307,9 @@ class Calculations:
 
     async def _registered(
         self, draft: Draft, old: Calculation | None = None
-    ) -> tuple[Program, Signal]:
+    ) -> tuple[Program, Signal, Mapping[str, int]]:
         """Check a draft and put its output on the list of signals."""
-        program = await self._needed(draft.expression, draft.unit)
+        program, meant = await self._needed(draft.expression, draft.unit)
         there = await asyncio.to_thread(self._find, check_path(draft.path))
         if there is not None and there.source != SOURCE:
             raise Refused(f"'{draft.path}' is a signal of a machine", code="calculation.path",
@@ -295,7 +321,7 @@ class Calculations:
         wanted = Signal(0, draft.path, draft.name or draft.path.rpartition("/")[2], program.kind,
                         program.unit, source=SOURCE, description=draft.expression)  # fmt: skip
         (signal,) = await asyncio.to_thread(self._directory.register, [wanted])
-        return program, signal
+        return program, signal, meant
 
     async def _take(self, made: Calculation, program: Program, what: str) -> None:
         """Put a definition to work, and those that depend on it anew: its output may be another
@@ -305,7 +331,7 @@ class Calculations:
         for number in affected:
             await self._stop(number)
             one = self._all[number]
-            self._programs[number] = await self._meant(one.expression, one.unit)
+            self._programs[number], _ = await self._compiled(one.expression, one.unit, one.meant)
         self._start(affected)
         await self._tell(made, what)
 
@@ -348,3 +374,10 @@ class Calculations:
             job.state = "done"
         except (LineshaftError, TimeoutError) as error:
             job.state, job.message = "failed", str(error) or "the bus did not answer"
+
+
+def _same(one: Program, other: Program | Wrong) -> bool:
+    """Return whether both say the same of the same signals, whatever these are called."""
+    return isinstance(other, Program) and (one.root, one.unit) == (other.root, other.unit) and [
+        signal.sid for signal in one.inputs
+    ] == [signal.sid for signal in other.inputs]  # fmt: skip

@@ -10,6 +10,7 @@ Nothing here is ever executed; the first mistake is told with its column (from 1
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +18,7 @@ from lineshaft.core.errors import Refused
 
 __all__ = [
     "MAX_DEPTH", "MAX_LENGTH", "Binary", "Call", "Flag", "Node", "Number", "Path", "Text", "Unary",
-    "Wrong", "parse",
+    "Wrong", "parse", "renamed",
 ]  # fmt: skip
 
 MAX_LENGTH: Final = 4000
@@ -133,6 +134,19 @@ def parse(text: str) -> Node:
     node = parser.expression(0, 1)
     parser.expect_end()
     return node
+
+
+def renamed(text: str, names: Mapping[str, str]) -> str:
+    """Return an expression with other paths in the place of these.
+
+    >>> renamed('"a/b" > 1 m', {"a/b": "c"})
+    '"c" > 1 m'
+    """
+    for token in reversed(_tokens(text)):
+        if token.kind == "path" and token.text in names:
+            end = token.column + len(token.text)
+            text = text[: token.column] + names[token.text] + text[end:]
+    return text
 
 
 def _tokens(text: str) -> list[_Token]:

@@ -79,8 +79,8 @@ def compile_expression(
 ) -> Program:
     """Return what an expression means; raise Wrong with the column of the first mistake.
 
-    `unit` is the one declared for the result, None takes what comes out; `find` knows the signals
-    by path, `meanings` the UCUM codes.
+    `unit` is the one declared for the result, None takes what comes out; `find` knows which signal
+    a path in the text means, `meanings` the UCUM codes.
     """
     compiler = _Compiler(find, meanings)
     value = compiler.value(parse(text))
@@ -114,6 +114,7 @@ class _Compiler:
     def __init__(self, find: Callable[[str], Signal | None], meanings: Meanings) -> None:
         self._find, self._meanings = find, meanings
         self.inputs: list[Signal] = []
+        self._numbers: dict[str, int] = {}
 
     def value(self, node: Node) -> _Value:
         match node:
@@ -139,16 +140,17 @@ class _Compiler:
         return found
 
     def _number_of(self, node: Path) -> tuple[int, Signal]:
-        for number, signal in enumerate(self.inputs):
-            if signal.path == node.path:
-                return number, signal
-        found = self._find(node.path)
-        if found is None:
-            raise Wrong(node.column, f"there is no signal '{node.path[:200]}'")
-        if len(self.inputs) == MAX_INPUTS:
-            raise Wrong(node.column, f"an expression may name {MAX_INPUTS} signals")
-        self.inputs.append(found)
-        return len(self.inputs) - 1, found
+        number = self._numbers.get(node.path)
+        if number is None:
+            found = self._find(node.path)
+            if found is None:
+                raise Wrong(node.column, f"there is no signal '{node.path[:200]}'")
+            if found not in self.inputs:
+                if len(self.inputs) == MAX_INPUTS:
+                    raise Wrong(node.column, f"an expression may name {MAX_INPUTS} signals")
+                self.inputs.append(found)
+            number = self._numbers[node.path] = self.inputs.index(found)
+        return number, self.inputs[number]
 
     def _signal(self, node: Path) -> _Value:
         number, signal = self._number_of(node)
