@@ -1,4 +1,4 @@
-"""`python -m bench NAME [--json] [--seconds N] [--runs N] [--block N]`."""
+"""`python -m bench NAME [--json] [--seconds N] [--runs N]` and what single benches take more."""
 
 import argparse
 import importlib
@@ -7,9 +7,11 @@ from bench import ground
 from bench.figures import show
 
 NAMES = {
-    "api": 10.0, "ingest": 300.0, "late": 60.0, "latency": 30.0, "query": 20.0, "size": 60.0,
-    "start": 0.0,
+    "api": 10.0, "calibration": 0.0, "drift": 0.0, "fmi": 0.0, "ingest": 300.0, "late": 60.0,
+    "latency": 30.0, "peers": 60.0, "query": 20.0, "size": 60.0, "start": 0.0, "tep-fdd": 0.0,
+    "tep-twin": 0.0, "twins": 60.0, "whatif": 0.0,
 }  # fmt: skip
+_MORE = ("block", "compact", "step", "rate", "path")
 
 
 def main() -> int:
@@ -20,13 +22,15 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--block", type=int, help="samples a block (ingest)")
     parser.add_argument("--compact", action="store_true", help="compact meanwhile (ingest)")
+    parser.add_argument("--step", action="store_true", help="one step in memory (twins)")
+    parser.add_argument("--rate", type=float, help="samples a second published (twins)")
+    parser.add_argument("--path", help="folder with the data of others (fmi, tep-fdd)")
     options = parser.parse_args()
     if options.json:
         ground.be_quiet()
-    more = {"block": options.block} if options.block else {}
-    more |= {"compact": True} if options.compact else {}
+    more = {name: getattr(options, name) for name in _MORE if getattr(options, name)}
     seconds = options.seconds or NAMES[options.name]
-    module = importlib.import_module(f"bench.{options.name}")
+    module = importlib.import_module(f"bench.{options.name.replace('-', '_')}")
     figures = module.run(seconds, options.runs, **more)
     for figure in figures if options.json else ():
         print(figure.line())

@@ -24,7 +24,7 @@ METHODS: Final = {
 Array = np.ndarray[Any, Any]
 _SAVED: Final = (
     "x", "p", "u", "par", "walk", "noise", "t", "started", "start", "spread",
-    "ring_t", "ring_v", "ring_n",
+    "ring_n",
 )  # fmt: skip
 
 
@@ -116,33 +116,38 @@ class Fleet:
         self._free.append(row)
 
     def _grow(self) -> None:
-        for name in _SAVED:
+        for name in (*_SAVED, "ring_t", "ring_v"):
             old = getattr(self, name)
-            setattr(self, name, np.concatenate([old, np.zeros_like(old)]))
+            more = max(64, len(old))
+            setattr(self, name, np.concatenate([old, np.zeros((more, *old.shape[1:]), old.dtype)]))
 
     def process(self, twin: Array, port: Array, at: Array, value: Array) -> Estimates:
         """Take events `(E,)`: rows, ports (inputs first, then outputs), µs of plant time, values
         in the form's units (NaN is a bad value)."""
+        events: tuple[Array, ...] = (twin, port, at, value)
+        order = _order(twin, port, at)
+        if order is not None:
+            events = tuple(column[order] for column in events)
+        count = len(twin)
+        found = Estimates(np.zeros(count), np.zeros(count), np.zeros(count, np.int64))
+        columns = (np.ascontiguousarray(c, t) for c, t in zip(events, _EVENT, strict=True))
+        self._run(tuple(columns), found)
+        if order is None:
+            return found
+        back = np.empty(count, np.int64)
+        back[order] = np.arange(count)
+        return Estimates(found.y[back], found.z[back], found.flag[back])
+
+    def _run(self, events: tuple[Array, ...], found: Estimates) -> None:
+        """Write what comes of events that are in order."""
         if self._kernels is None:
             self._kernels = compile_behaviour(self.behaviour)
-        order = np.lexsort((port, at, twin))
-        is_sorted = bool((order[1:] > order[:-1]).all())
-        events = (twin, port, at, value)
-        columns = events if is_sorted else tuple(column[order] for column in events)
-        count = len(twin)
-        y, z, flag = np.zeros(count), np.zeros(count), np.zeros(count, np.int64)
         filters.run_filters(
             self._kernels.advance, self._kernels.measure, METHODS[self.method],
             self.behaviour.longest_s, self.x, self.p, self.u, self.par, self.walk, self.noise,
             self.t, self.started, self.start, self.spread, self._low, self._high, self._delays,
-            self.ring_t, self.ring_v, self.ring_n,
-            *(np.ascontiguousarray(c, t) for c, t in zip(columns, _EVENT, strict=True)), y, z, flag,
+            self.ring_t, self.ring_v, self.ring_n, *events, found.y, found.z, found.flag,
         )  # fmt: skip
-        if is_sorted:
-            return Estimates(y, z, flag)
-        back = np.empty(count, np.int64)
-        back[order] = np.arange(count)
-        return Estimates(y[back], z[back], flag[back])
 
     def states(self, rows: Array) -> Array:
         """Return the states `(len(rows), n_states)` of these rows."""
@@ -151,24 +156,41 @@ class Fleet:
     def save(self) -> dict[str, Array]:
         """Return copies of everything that this knows."""
         saved = {name: getattr(self, name)[: self._used].copy() for name in _SAVED}
+        waiting = self._waiting(self._used)
+        saved["ring_t"] = self.ring_t[: self._used][waiting]
+        saved["ring_v"] = self.ring_v[: self._used][waiting]
         return {**saved, "free": np.array(self._free, np.int64)}
 
     def load(self, saved: Mapping[str, Array]) -> None:
         """Become what was saved; raises ValueError where the shapes are another behaviour's."""
+        self._used = len(saved["t"])
+        while len(self.t) < self._used:
+            self._grow()
         for name in _SAVED:
             mine, theirs = getattr(self, name), saved[name]
             if mine.shape[1:] != theirs.shape[1:] or mine.dtype != theirs.dtype:
                 raise ValueError(f"{name} of '{self.behaviour.name}' has shape {theirs.shape[1:]}")
-            setattr(self, name, np.ascontiguousarray(theirs.copy()))
-        self._free, self._used = saved["free"].tolist(), len(self.t)
-        if not self._used:
-            self._used = 0
-            self._grow_from_nothing()
+            mine[: self._used] = theirs
+        waiting = self._waiting(self._used)
+        self.ring_t[: self._used][waiting] = saved["ring_t"]
+        self.ring_v[: self._used][waiting] = saved["ring_v"]
+        self._free = saved["free"].tolist()
 
-    def _grow_from_nothing(self) -> None:
-        for name in _SAVED:
-            old = getattr(self, name)
-            setattr(self, name, np.zeros((64, *old.shape[1:]), old.dtype))
+    def _waiting(self, rows: int) -> Array:
+        """Return which places of the rings are taken."""
+        return np.arange(self.ring_t.shape[2]) < self.ring_n[:rows, :, None]
 
 
 _EVENT: Final = (np.int64, np.int64, np.int64, np.float64)
+
+
+def _order(twin: Array, port: Array, at: Array) -> Array | None:
+    """Return the order by twin, time and port, or None where that is the order given."""
+    later = twin[1:] > twin[:-1]
+    if later.all():
+        return None
+    same = twin[1:] == twin[:-1]
+    later |= same & (at[1:] > at[:-1])
+    if (later | (same & (at[1:] == at[:-1]) & (port[1:] >= port[:-1]))).all():
+        return None
+    return np.lexsort((port, at, twin))

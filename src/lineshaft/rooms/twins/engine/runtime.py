@@ -16,8 +16,10 @@ from lineshaft.core.quality import BAD
 from lineshaft.core.samples import Floats, Ints, SampleBlock
 from lineshaft.rooms.twins.engine import filters
 from lineshaft.rooms.twins.engine.behaviour import Behaviour
+from lineshaft.rooms.twins.engine.behaviours.lag import LAG
 from lineshaft.rooms.twins.engine.fleet import Array, Estimates, Fleet, Setup
 from lineshaft.rooms.twins.engine.plant_time import PlantTime
+from lineshaft.rooms.twins.engine.scalar import LagFleet
 from lineshaft.rooms.twins.model import Twin
 
 __all__ = ["Columns", "Runtime", "setup_of"]
@@ -101,10 +103,12 @@ class Kind:
 
 def compiled_kind(twin: Twin, behaviour: Behaviour) -> Kind:
     """Return how a twin of a compiled behaviour is run."""
+    setup, key = setup_of(twin, behaviour), f"{behaviour.name}/{twin.method}"
+    is_scalar = behaviour is LAG and twin.method != "open" and setup.parameters[3] == 0.0
     return Kind(
-        f"{behaviour.name}/{twin.method}",
-        lambda: Fleet(behaviour, twin.method),
-        setup_of(twin, behaviour),
+        f"{key}/scalar" if is_scalar else key,
+        lambda: LagFleet(twin.method) if is_scalar else Fleet(behaviour, twin.method),
+        setup,
         tuple(port.name for port in behaviour.inputs),
         tuple(port.name for port in behaviour.outputs),
         tuple(state.name for state in behaviour.states),
@@ -155,11 +159,13 @@ class Runtime:
         self._key: dict[str, str] = {}
         self.twins: dict[str, Twin] = {}
         self._clocks: dict[int, PlantTime] = {}
+        self._about: Array | None = None
 
     def set(self, twins: Iterable[Twin]) -> None:
         """Run these twins and no others; those that run already keep their state, unless they are
         of another kind now."""
         wanted = {twin.id: twin for twin in twins}
+        self._about = None
         for number in [n for n in self.twins if n not in wanted]:
             self._drop(number)
         for number, twin in wanted.items():
@@ -262,12 +268,17 @@ class Runtime:
             for name, array in group.runner.save().items():
                 saved[f"{key}:{name}"] = array
             saved[f"{key}:emitted"] = group.emitted.copy()
-        about = {
-            "twins": [[t.to_json(), t.id, t.revision, t.model.hex()] for t in self.twins.values()],
-            "rows": {key: group.rows for key, group in self._groups.items()},
-            "clocks": {str(n): [c.wall, c.plant, c.speed] for n, c in self._clocks.items()},
-        }
-        return {**saved, "about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
+        clocks = {str(n): [c.wall, c.plant, c.speed] for n, c in self._clocks.items()}
+        saved["clocks"] = np.frombuffer(json.dumps(clocks).encode(), np.uint8)
+        if self._about is None:  # many twins are a long text, and it seldom changes
+            about = {
+                "twins": [[t.to_json(), t.id, t.revision, t.model.hex()]
+                          for t in self.twins.values()],
+                "rows": {key: group.rows for key, group in self._groups.items()},
+            }  # fmt: skip
+            self._about = np.frombuffer(json.dumps(about).encode(), np.uint8)
+        saved["about"] = self._about
+        return saved
 
     def load(self, saved: Mapping[str, Array]) -> None:
         """Become what was saved; this has no twins yet. Raises where it can't be read."""
@@ -285,4 +296,5 @@ class Runtime:
             group.emitted = mine.pop("emitted").copy()
             group.runner.load(mine)
             group.wire(self.twins)
-        self._clocks = {int(n): PlantTime(*c) for n, c in about["clocks"].items()}
+        clocks = json.loads(saved["clocks"].tobytes())
+        self._clocks = {int(n): PlantTime(*c) for n, c in clocks.items()}
