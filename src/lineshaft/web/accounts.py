@@ -37,7 +37,7 @@ __all__ = ["Account", "Accounts", "accounts", "hash_secret", "no_person"]
 
 _INVITATION_US: Final = 7 * 86_400_000_000
 _MOST: Final = 5_000
-_NAME: Final = re.compile(r"[a-z][a-z0-9._-]{1,31}")
+NAME: Final = r"[a-z][a-z0-9._-]{1,31}"
 _RESERVED: Final = {BUILT_IN, "nobody", "platform", "key"}
 
 accounts = Table(
@@ -105,7 +105,7 @@ class Accounts:
 
     def add(self, name: str, role: str, display_name: str, language: str | None) -> str:
         """Add a person and return the code of the invitation."""
-        if not _NAME.fullmatch(name) or name in _RESERVED:
+        if not re.fullmatch(NAME, name) or name in _RESERVED:
             raise Refused(f"'{name[:40]}' cannot be a name",
                           hint="Use 2 to 32 of a-z, 0-9, '.', '-', '_', a letter first; "
                           "local, nobody, platform, key are taken",

@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from lineshaft.core.errors import Refused
 from lineshaft.rooms.history.reader import FOREVER
 from lineshaft.rooms.history.routes import Sids, parse_sids
-from lineshaft.web.desk import Desk, check_text, check_url
+from lineshaft.web.desk import URL, Desk, check_text, check_url
 
 __all__ = ["desk_router"]
 
 _MAX_SIDS = 100
 Sid = Annotated[int, Field(ge=1, lt=2**31)]
-Stamp = Annotated[int, Field(ge=0, lt=2**53)]  # what a browser counts exactly
+Stamp = Annotated[int, Field(ge=0, lt=2**53, strict=True)]  # what a browser counts exactly
 Number = Annotated[int, Path(ge=1, lt=2**31)]
 
 
@@ -68,7 +68,8 @@ class ViewDraft(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=200)
-    url: str = Field(min_length=2, max_length=2000, description="one of the console's own: #/…")
+    url: str = Field(min_length=2, max_length=2000, description="one of the console's own: #/…",
+                     json_schema_extra={"pattern": f"^{URL}$"})  # fmt: skip
     shared: bool = Field(False, description="Whether everybody sees it")
 
 

@@ -1,14 +1,16 @@
 """The HTTP application: all doors behind the gate, the console's files beside them."""
 
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from lineshaft import __version__
@@ -25,6 +27,20 @@ _NO_CONSOLE = """<!doctype html><title>Lineshaft</title>
 <p>The API is at <a href="/api/v1/openapi.json">/api/v1/openapi.json</a>.</p>"""
 
 
+class ErrorBody(BaseModel):
+    """Why a request was not done."""
+
+    code: str = Field(description="stable name of the trouble")
+    message: str = Field(description="what happened, and where")
+    hint: str = Field(description="what to do next")
+
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorBody, "description": "Refused: asking again will not help"},
+    "5XX": {"model": ErrorBody, "description": "The platform failed, or what it needs is away"},
+}
+
+
 def build_api(routers: Sequence[APIRouter]) -> FastAPI:
     """Return the application that serves these operations under /api/v1, and the console; raise
     ValueError for an operation that declares no right."""
@@ -35,20 +51,31 @@ def build_api(routers: Sequence[APIRouter]) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
     for router in routers:
         guard(router)
-        api.include_router(router, prefix="/api/v1")
+        api.include_router(router, prefix="/api/v1", responses=_ERRORS)
     api.add_exception_handler(LineshaftError, _own_error)
     api.add_exception_handler(RequestValidationError, _bad_request)
     api.add_exception_handler(HTTPException, _no_door)
+    api.add_exception_handler(UnicodeEncodeError, _half_character)
     api.add_exception_handler(Exception, _failed)
     if (STATIC / "index.html").exists():
-        api.mount("/", StaticFiles(directory=STATIC, html=True))
+        # A mount at "/" would answer before a path can say that it takes another method.
+        api.router.default = StaticFiles(directory=STATIC, html=True)
     else:
         api.add_api_route("/", _no_console, include_in_schema=False)
     return api
+
+
+def _as_json(
+    content: dict[str, str], status: int, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return an error; it may repeat what was sent, even half a character, so all is ASCII."""
+    body = json.dumps(content).encode()
+    return Response(body, status, headers, media_type="application/json")
 
 
 async def _own_error(request: Request, error: Exception) -> Response:
@@ -56,7 +83,7 @@ async def _own_error(request: Request, error: Exception) -> Response:
     if "state" in request.scope and "passage" in request.scope["state"]:
         passage_of(request.scope).code = error.code  # the audit tells it
     wait = {"Retry-After": str(error.retry_s)} if isinstance(error, Throttled) else None
-    return JSONResponse(error.as_dict(), status_code=error.status, headers=wait)
+    return _as_json(error.as_dict(), error.status, wait)
 
 
 async def _bad_request(_: Request, error: Exception) -> Response:
@@ -68,7 +95,16 @@ async def _bad_request(_: Request, error: Exception) -> Response:
         "message": f"the request is not in form at '{where}': {first['msg']}"[:500],
         "hint": "See /api/v1/openapi.json",
     }
-    return JSONResponse(content, status_code=422)
+    return _as_json(content, 422)
+
+
+async def _half_character(_: Request, error: Exception) -> Response:
+    content = {
+        "code": "request.text",
+        "message": "a text in the request holds half a character (a lone surrogate)",
+        "hint": "Send whole Unicode characters",
+    }
+    return _as_json(content, 422)
 
 
 async def _no_door(request: Request, error: Exception) -> Response:
@@ -78,7 +114,7 @@ async def _no_door(request: Request, error: Exception) -> Response:
         "message": f"{error.detail}: {request.method} {request.url.path}"[:300],
         "hint": "See /api/v1/openapi.json",
     }
-    return JSONResponse(content, status_code=error.status_code, headers=error.headers)
+    return _as_json(content, error.status_code, error.headers)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
@@ -88,7 +124,7 @@ async def _failed(request: Request, error: Exception) -> Response:
         "message": f"the platform failed at this request: {type(error).__name__}",
         "hint": "Its log (logs/web.log in the data folder) says more; report it",
     }
-    return JSONResponse(content, status_code=500)
+    return _as_json(content, 500)
 
 
 async def _no_console() -> HTMLResponse:

@@ -37,7 +37,9 @@ def logs_router(folder: Path) -> APIRouter:
     async def logs(
         process: Annotated[str, Query(pattern="^[a-z-]{0,40}$", description="all if empty")] = "",
         lines: Annotated[int, Query(ge=1, le=2000)] = 200,
-        level: Annotated[str, Query(description="at least this grave")] = "debug",
+        level: Annotated[
+            str, Query(description="at least this grave", json_schema_extra={"enum": list(LEVELS)})
+        ] = "debug",
     ) -> LogLines:
         if level not in LEVELS:
             raise Refused(f"there is no level '{level[:20]}'", hint=f"Use {', '.join(LEVELS)}",

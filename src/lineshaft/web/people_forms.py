@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lineshaft.web.rights import ROLES
+from lineshaft.web.accounts import NAME
+from lineshaft.web.rights import ALL, ROLES
 
 __all__ = [
     "Acceptance", "AuditEntry", "AuditList", "Invitation", "InvitationCode", "Invited", "NewPerson",
@@ -16,6 +17,10 @@ __all__ = [
 _MOST_DAYS = 365
 Language = Annotated[str | None, Field(pattern="^[a-z]{2}(-[A-Za-z]{2,4})?$", max_length=8)]
 Secret = Annotated[str, Field(max_length=200)]
+Role = Annotated[str, Field(max_length=16, json_schema_extra={"pattern": f"^({'|'.join(ROLES)})$"})]
+Right = Annotated[
+    str, Field(max_length=40, json_schema_extra={"pattern": f"^({'|'.join(sorted(ALL))})$"})
+]
 
 
 class Strict(BaseModel):
@@ -128,8 +133,9 @@ class PersonList(BaseModel):
 class PersonDraft(Strict):
     """Somebody to be let in."""
 
-    name: str = Field(max_length=32, description="2 to 32 of a-z, 0-9, '.', '-', '_'")
-    role: str = Field(max_length=16, description=", ".join(ROLES))
+    name: str = Field(max_length=32, description="2 to 32 of a-z, 0-9, '.', '-', '_'",
+                      json_schema_extra={"pattern": f"^{NAME}$"})  # fmt: skip
+    role: Role
     display_name: str = Field("", max_length=100)
     language: Language = None
 
@@ -138,7 +144,7 @@ class PersonChange(Strict):
     """What changes of a person; what is left out stays."""
 
     display_name: str | None = Field(None, min_length=1, max_length=100)
-    role: str | None = Field(None, max_length=16)
+    role: Role | None = None
     enabled: bool | None = None
     language: Language = None
 
@@ -179,7 +185,7 @@ class TokenDraft(Strict):
     """A token to be made."""
 
     name: str = Field(min_length=1, max_length=100)
-    rights: list[Annotated[str, Field(max_length=40)]] | None = Field(
+    rights: list[Right] | None = Field(
         None, max_length=100, description="kind.action; left out: to read the plant"
     )
     days: int = Field(90, ge=1, le=_MOST_DAYS)

@@ -60,9 +60,10 @@ def _for_json(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _csv(table: pa.Table) -> bytes:
-    columns = {name: _for_csv(table.column(name)) for name in table.column_names}
+    names = _for_csv(pa.chunked_array([table.column_names], pa.utf8())).to_pylist()
+    columns = [_for_csv(table.column(name)) for name in table.column_names]
     sink = pa.BufferOutputStream()
-    pa_csv.write_csv(pa.table(columns), sink)
+    pa_csv.write_csv(pa.Table.from_arrays(columns, names), sink)
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
+from lineshaft.rooms.history.routes import TABLES
 from lineshaft.web.sql import SqlDesk
 
 __all__ = ["router"]
@@ -23,7 +24,8 @@ class SqlRequest(BaseModel):
     """A question in SQL."""
 
     query: str = Field(max_length=100_000, description="one SELECT over samples, signals, facts, "
-                       "sources, gaps; DuckDB's dialect")  # fmt: skip
+                       "sources, gaps; DuckDB's dialect",
+                       examples=["SELECT * FROM samples LIMIT 10"])  # fmt: skip
     limit: int = Field(default=10_000, ge=1, le=1_000_000, description="most rows to hand out")
     format: SqlFormat = Field(default=SqlFormat.JSON, description="json, arrow (IPC stream) or csv")
 
@@ -56,7 +58,7 @@ def router(desk: SqlDesk) -> APIRouter:
     api = APIRouter(tags=["history"])
 
     @api.post("/sql", summary="Ask in SQL, over a snapshot", response_model=SqlResult,
-              openapi_extra={"x-right": "history.read"})  # fmt: skip
+              responses=TABLES, openapi_extra={"x-right": "history.read"})  # fmt: skip
     async def sql(body: SqlRequest) -> Response:
         found = await desk.answer(body.query, body.limit, body.format.value)
         headers = {"X-Lineshaft-Rows": str(found.rows), "X-Lineshaft-As-Of": str(found.as_of),

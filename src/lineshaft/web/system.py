@@ -211,7 +211,8 @@ def live_router(live: Live) -> APIRouter:
     api = APIRouter(tags=["live"])
 
     @api.get("/live", summary="Server-sent events: values, fact, sources", response_model=None,
-             openapi_extra={"x-right": "history.read"})  # fmt: skip
+             response_class=StreamingResponse, openapi_extra={"x-right": "history.read"},
+             responses={200: {"content": {"text/event-stream": {}}}})  # fmt: skip
     async def events(
         sid: Sids = "",
         last_event_id: Annotated[str, Header(max_length=40)] = "",

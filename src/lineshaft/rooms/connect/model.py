@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_MODES = {"None": ("None",), "Basic256Sha256": ("Sign", "SignAndEncrypt"),
+MODES = {"None": ("None",), "Basic256Sha256": ("Sign", "SignAndEncrypt"),
           "Aes128Sha256RsaOaep": ("Sign", "SignAndEncrypt"),
           "Aes256Sha256RsaPss": ("Sign", "SignAndEncrypt")}  # fmt: skip
 MAX_NODES = 20_000
@@ -198,10 +198,10 @@ def parse_login(body: Mapping[str, Any]) -> Login:
     endpoint = check_endpoint(_text(body, "endpoint", 500))
     policy = _text(body, "policy", 40, "Basic256Sha256")
     mode = _text(body, "mode", 40, "None" if policy == "None" else "SignAndEncrypt")
-    if policy not in _MODES or mode not in _MODES[policy]:
+    if policy not in MODES or mode not in MODES[policy]:
         raise Refused(
             f"'{policy}' with '{mode}' is no security that is spoken here",
-            hint=f"Use one of {', '.join(_MODES)}; with a policy, Sign or SignAndEncrypt",
+            hint=f"Use one of {', '.join(MODES)}; with a policy, Sign or SignAndEncrypt",
             code="source.security",
         )
     user, password = _text(body, "user", 200, ""), _text(body, "password", 500, "")

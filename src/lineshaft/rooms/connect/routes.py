@@ -3,9 +3,9 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
 from lineshaft.bus import Bus
@@ -31,6 +31,7 @@ _READ = {"x-right": "sources.read"}
 _WRITE = {"x-right": "sources.write"}
 _CERTIFICATES = {"x-right": "certificates.read"}
 _TRUST = {"x-right": "certificates.write"}
+SourceId = Annotated[str, Path(max_length=64)]
 
 
 class Endpoint(BaseModel):
@@ -79,7 +80,7 @@ def _add_sources(doors: APIRouter, bus: Bus, board: SourceBoard) -> None:
 
     @doors.put("/sources/{source_id}", response_model=SourceView, tags=["sources"],
                operation_id="change_source", openapi_extra=_WRITE)  # fmt: skip
-    async def change_source(source_id: str, body: SourceChange) -> Any:
+    async def change_source(source_id: SourceId, body: SourceChange) -> Any:
         """Change what is given of a source; the rest stays."""
         change = {**body.model_dump(exclude_unset=True), "id": source_id}
         await _ask(bus, "change", change, _BROWSE_S)
@@ -87,7 +88,7 @@ def _add_sources(doors: APIRouter, bus: Bus, board: SourceBoard) -> None:
 
     @doors.delete("/sources/{source_id}", status_code=204, tags=["sources"],
                   operation_id="remove_source", openapi_extra=_WRITE)  # fmt: skip
-    async def remove_source(source_id: str) -> Response:
+    async def remove_source(source_id: SourceId) -> Response:
         """Remove a source; its signals and their history stay."""
         await _ask(bus, "remove", {"id": source_id}, _ASK_S)
         return Response(status_code=204)

@@ -3,7 +3,11 @@
 Only forms: the meaning is checked by `model`, in the process that acts on it.
 """
 
+from typing import Annotated
+
 from pydantic import BaseModel, Field, SecretStr, field_serializer
+
+from lineshaft.rooms.connect.model import MAX_NODES, MODES
 
 __all__ = [
     "BrowseAnswer",
@@ -92,14 +96,24 @@ class SourceList(BaseModel):
     sources: list[SourceView] = Field(description="The sources, by name")
 
 
+Nodes = Annotated[
+    list[Annotated[str, Field(max_length=1000)]] | None,
+    Field(min_length=1, max_length=MAX_NODES, description="Node ids to follow; null for all"),
+]
+
+
 class Secured(BaseModel):
     """How to reach a server."""
 
     endpoint: str = Field(description="opc.tcp://host:port", max_length=500)
-    policy: str = Field(default="Basic256Sha256", description="Security policy, or None")
-    mode: str = Field(default="SignAndEncrypt", description="SignAndEncrypt, Sign or None")
-    user: str = Field(default="", description="User to sign in as; empty for nobody")
-    password: SecretStr = Field(default=SecretStr(""), description="Its password; never shown")
+    policy: str = Field(default="Basic256Sha256", description="Security policy, or None",
+                        json_schema_extra={"pattern": f"^({'|'.join(MODES)})$"})  # fmt: skip
+    mode: str = Field(default="SignAndEncrypt", description="SignAndEncrypt, Sign or None",
+                      json_schema_extra={"pattern": "^(SignAndEncrypt|Sign|None)$"})  # fmt: skip
+    user: str = Field(default="", description="User to sign in as; empty for nobody",
+                      max_length=200)  # fmt: skip
+    password: SecretStr = Field(default=SecretStr(""), description="Its password; never shown",
+                                max_length=500)  # fmt: skip
 
     @field_serializer("password")
     def _open(self, password: SecretStr) -> str:
@@ -109,9 +123,10 @@ class Secured(BaseModel):
 class SourceDraft(Secured):
     """A source to be added."""
 
-    name: str = Field(description="Name for people", max_length=200)
-    prefix: str = Field(description="enterprise/site/area/line for its signals", max_length=300)
-    nodes: list[str] | None = Field(default=None, description="Node ids to follow; null for all")
+    name: str = Field(description="Name for people", min_length=1, max_length=200)
+    prefix: str = Field(description="enterprise/site/area/line for its signals", max_length=300,
+                        examples=["acme/mill/press/line-1"])  # fmt: skip
+    nodes: Nodes = None
 
 
 class SourceChange(BaseModel):
@@ -119,10 +134,11 @@ class SourceChange(BaseModel):
 
     enabled: bool | None = Field(default=None, description="Whether it shall run")
     name: str | None = Field(default=None, description="Name for people", max_length=200)
-    endpoint: str | None = Field(default=None, description="Address of the server")
-    user: str | None = Field(default=None, description="User to sign in as")
-    password: SecretStr | None = Field(default=None, description="Its password; never shown")
-    nodes: list[str] | None = Field(default=None, description="Node ids to follow; null for all")
+    endpoint: str | None = Field(default=None, description="Address of the server", max_length=500)
+    user: str | None = Field(default=None, description="User to sign in as", max_length=200)
+    password: SecretStr | None = Field(default=None, description="Its password; never shown",
+                                       max_length=500)  # fmt: skip
+    nodes: Nodes = None
 
     @field_serializer("password")
     def _open(self, password: SecretStr | None) -> str | None:
@@ -134,6 +150,7 @@ class BrowseRequest(Secured):
 
     source: str | None = Field(
         default=None,
+        max_length=64,
         description="Id of a source: its saved password may be used, and the answer"
         " says what it follows",
     )

@@ -26,7 +26,7 @@ from lineshaft.rooms.history.engine.grid import (
 from lineshaft.rooms.history.engine.statistics import Limits, Point, Summary, integral_unit
 from lineshaft.rooms.history.formats import dump
 from lineshaft.rooms.history.grids import MAX_CELLS, Grids
-from lineshaft.rooms.history.routes import Format, From, Sids, To, parse_sids
+from lineshaft.rooms.history.routes import TABLES, Format, From, Sids, To, parse_sids
 from lineshaft.rooms.history.service import HistoryService
 
 __all__ = ["duration_us", "router"]
@@ -118,7 +118,11 @@ class StatisticsAnswer(BaseModel):
     signals: list[SignalStatistics]
 
 
-Duration = Annotated[str, Query(max_length=20, description="a number and ms, s, m, h, d or w")]
+Duration = Annotated[
+    str,
+    Query(max_length=20, description="a number and ms, s, m, h, d or w", examples=["60s"],
+          json_schema_extra={"pattern": r"^([0-9]{1,9}(\.[0-9]{1,6})?(ms|s|m|min|h|d|w))?$"}),
+]  # fmt: skip
 
 
 def duration_us(text: str, name: str) -> int:
@@ -139,7 +143,7 @@ def router(
     api, grids = APIRouter(tags=["history"]), Grids(history)
 
     @api.get("/grid", summary="Signals on one aligned time grid", response_model=GridAnswer,
-             openapi_extra=_READ)  # fmt: skip
+             responses=TABLES, openapi_extra=_READ)  # fmt: skip
     async def grid(
         sid: Sids,
         step: Duration = "60s",

@@ -25,7 +25,9 @@ __all__ = ["quick_last", "router"]
 
 _MAX_SIGNALS = 10_000
 _MAX_JSON_ROWS = 1_000_000
-_ONLY_SIDS = re.compile(rb"sid=[0-9,-]{1,100000}")
+_MAX_SIDS_TEXT = 60_000  # the server takes 65,534 bytes of address
+_SIDS = r"^[0-9]{1,10}(-[0-9]{1,10})?(,[0-9]{1,10}(-[0-9]{1,10})?)*$"
+_ONLY_SIDS = re.compile(rb"sid=[0-9,-]{1,60000}")
 _READ = {"x-right": "history.read"}
 
 
@@ -123,8 +125,13 @@ class Retention(BaseModel):
 
 
 Sids = Annotated[
-    str, Query(description="signal ids and ranges of them, such as 1,2,10-19", max_length=100_000)
-]
+    str,
+    Query(description="signal ids and ranges of them, such as 1,2,10-19", examples=["1,2,10-19"],
+          max_length=_MAX_SIDS_TEXT, json_schema_extra={"pattern": _SIDS}),
+]  # fmt: skip
+TABLES: dict[int | str, dict[str, Any]] = {  # what else an answer can be written as
+    200: {"content": {"text/csv": {}, "application/vnd.apache.arrow.stream": {}}}
+}
 From = Annotated[
     int | None,
     Query(alias="from", ge=0, le=FOREVER, description="first stamp, µs; default: the beginning"),
@@ -167,13 +174,13 @@ def router(
     api = APIRouter(tags=["history"])
 
     @api.get("/last", summary="Newest sample of signals", response_model=SampleColumns,
-             openapi_extra=_READ)  # fmt: skip
+             responses=TABLES, openapi_extra=_READ)  # fmt: skip
     async def last(sid: Sids, as_of: AsOf = None, format: Format = Format.JSON) -> Response:
         rows = await history.last(parse_sids(sid), as_of)
         return await _rows(rows, format)
 
     @api.get("/raw", summary="Samples of a time range", response_model=SampleColumns,
-             openapi_extra=_READ)  # fmt: skip
+             responses=TABLES, openapi_extra=_READ)  # fmt: skip
     async def raw(
         sid: Sids,
         start: From = None,

@@ -58,9 +58,7 @@ class SignalView(BaseModel):
 class SignalList(BaseModel):
     """Signals, by path."""
 
-    signals: list[SignalView] = Field(
-        description="The signals, by path; with `format=columns` an object with a list a field"
-    )
+    signals: list[SignalView] = Field(description="The signals, by path")
 
 
 class SignalChange(BaseModel):
@@ -115,6 +113,12 @@ class SheetVerdict(BaseModel):
     conflict_lines: list[Trouble]
 
 
+class SignalColumns(BaseModel):
+    """Signals, by path, as columns."""
+
+    signals: dict[str, list[Any]] = Field(description="a list a field, all of one length")
+
+
 Prefix = Annotated[str, Query(description="Only signals below this path", max_length=800)]
 Source = Annotated[str, Query(description="Only signals of this source", max_length=64)]
 
@@ -128,8 +132,8 @@ def router(service: PlantService) -> APIRouter:
 
 
 def _add_lists(doors: APIRouter, service: PlantService) -> None:
-    @doors.get("/signals", response_model=SignalList, operation_id="list_signals",
-               openapi_extra=_READ)  # fmt: skip
+    @doors.get("/signals", response_model=SignalList | SignalColumns, openapi_extra=_READ,
+               operation_id="list_signals")  # fmt: skip
     def list_signals(
         prefix: Prefix = "", source: Source = "", format: Form = Form.ROWS
     ) -> Response:
@@ -140,7 +144,8 @@ def _add_lists(doors: APIRouter, service: PlantService) -> None:
             body = orjson.dumps({"signals": service.signals(prefix, source)})
         return Response(body, media_type="application/json")
 
-    @doors.get("/signals.csv", openapi_extra=_READ, response_class=StreamingResponse)
+    @doors.get("/signals.csv", openapi_extra=_READ, response_class=StreamingResponse,
+               responses={200: {"content": {"text/csv": {}}}})  # fmt: skip
     def export_signals(prefix: Prefix = "", source: Source = "") -> StreamingResponse:
         """Hand out the list of signals as CSV; texts cannot become formulas."""
         name = {"Content-Disposition": 'attachment; filename="signals.csv"'}
