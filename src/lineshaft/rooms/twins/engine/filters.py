@@ -19,8 +19,8 @@ from numba import float64, int64, njit, types
 from lineshaft.rooms.twins.engine.compiled import A1, A2, A3, ADVANCE, I1, MEASURE
 
 __all__ = [
-    "BAD_VALUE", "ESTIMATED", "INPUT", "KALMAN", "LATE", "OPEN", "RESTARTED", "RING", "UNSCENTED",
-    "run_filters",
+    "BAD_VALUE", "BELIEVED", "ESTIMATED", "INPUT", "KALMAN", "LATE", "OPEN", "RESTARTED", "RING",
+    "UNSCENTED", "run_filters",
 ]  # fmt: skip
 
 OPEN: Final = 0
@@ -34,6 +34,8 @@ BAD_VALUE: Final = 3
 LATE: Final = 4
 
 RING: Final = 64
+#: So many samples in a row that lie before a twin's time are its clock set back, not stragglers.
+BELIEVED: Final = 100
 _STEPS: Final = 1000
 _SEGMENTS: Final = 4 * RING
 _HUGE: Final = 1e120
@@ -303,7 +305,7 @@ def _hear_input(
 @njit(
     types.void(
         ADVANCE, MEASURE, int64, float64,
-        A2, A3, A2, A2, A2, A2, I1, I1, A2, A2, A1, A1, I1,
+        A2, A3, A2, A2, A2, A2, I1, I1, I1, A2, A2, A1, A1, I1,
         types.Array(int64, 3, "C"), _F3, _I2,
         I1, I1, I1, A1, A1, A1, I1,
     ),
@@ -311,15 +313,17 @@ def _hear_input(
 )  # fmt: skip
 def run_filters(
     advance: Any, measure: Any, method: int, longest: float,
-    x: Any, p: Any, u: Any, par: Any, walk: Any, noise: Any, t: Any, started: Any, start: Any,
-    spread: Any, low: Any, high: Any, delays: Any, ring_t: Any, ring_v: Any, ring_n: Any,
+    x: Any, p: Any, u: Any, par: Any, walk: Any, noise: Any, t: Any, started: Any, behind: Any,
+    start: Any, spread: Any, low: Any, high: Any, delays: Any, ring_t: Any, ring_v: Any,
+    ring_n: Any,
     twin: Any, port: Any, at: Any, value: Any, estimate: Any, surprise: Any, flag: Any,
 ) -> None:  # fmt: skip
     """Take events and write what came of each.
 
     Fleet, N twins of n states, m inputs, r outputs, k parameters: `x (N, n)`, `p (N, n, n)`,
     `u (N, m)`, `par (N, k)`, `walk (N, n)` and `noise (N, r)` standard deviations, `t (N,)` µs of
-    plant time, `started (N,)`, `start (N, n)`, `spread (N, n)`, bounds `low`, `high (n,)`,
+    plant time, `started (N,)`, `behind (N,)` how many samples in a row came late,
+    `start (N, n)`, `spread (N, n)`, bounds `low`, `high (n,)`,
     `delays (m,)` indices into par, rings `(N, m, RING)` and their lengths `(N, m)`.
     Events, all `(E,)`: `twin`, `port` (inputs first, then outputs), `at` µs of plant time,
     `value`. Results `(E,)`: `estimate` the output after the event, `surprise` its innovation over
@@ -345,12 +349,16 @@ def run_filters(
         if started[i] != 0 and now < t[i]:
             if t[i] - now < _SLACK_US:
                 now = t[i]
-            elif t[i] - now < horizon:
+            elif behind[i] < BELIEVED:
+                behind[i] += 1
                 flag[e] = LATE
                 continue
-        if started[i] == 0 or abs(now - t[i]) > horizon:
+            else:
+                started[i] = 0
+        behind[i] = 0
+        if started[i] == 0 or now - t[i] > horizon:
             # The first sample, a long silence or a clock that was set back: what was known of the
-            # state is worth nothing.
+            # state is worth nothing now.
             if started[i] == 0:
                 for a in range(n):
                     x[i, a] = start[i, a]

@@ -23,7 +23,8 @@ METHODS: Final = {
 
 Array = np.ndarray[Any, Any]
 _SAVED: Final = (
-    "x", "p", "u", "par", "walk", "noise", "t", "started", "start", "spread",
+    "x", "p", "u", "par", "walk", "noise", "t", "started", "behind", "start",
+    "spread",
     "ring_n",
 )  # fmt: skip
 
@@ -81,6 +82,7 @@ class Fleet:
         self.u, self.par = np.zeros((capacity, m)), np.zeros((capacity, k))
         self.walk, self.noise = np.zeros((capacity, n)), np.ones((capacity, r))
         self.t, self.started = np.zeros(capacity, np.int64), np.zeros(capacity, np.int64)
+        self.behind = np.zeros(capacity, np.int64)
         self.start, self.spread = np.zeros((capacity, n)), np.ones((capacity, n))
         self.ring_t = np.zeros((capacity, m, depth), np.int64)
         self.ring_v = np.zeros((capacity, m, depth))
@@ -101,7 +103,7 @@ class Fleet:
         self.change(row, setup)
         self.x[row], self.u[row] = setup.start, setup.inputs
         self.p[row] = np.diag(setup.spread**2)
-        self.t[row] = self.started[row] = 0
+        self.t[row] = self.started[row] = self.behind[row] = 0
         self.ring_n[row] = 0
         return row
 
@@ -145,8 +147,8 @@ class Fleet:
         filters.run_filters(
             self._kernels.advance, self._kernels.measure, METHODS[self.method],
             self.behaviour.longest_s, self.x, self.p, self.u, self.par, self.walk, self.noise,
-            self.t, self.started, self.start, self.spread, self._low, self._high, self._delays,
-            self.ring_t, self.ring_v, self.ring_n, *events, found.y, found.z, found.flag,
+            self.t, self.started, self.behind, self.start, self.spread, self._low, self._high,
+            self._delays, self.ring_t, self.ring_v, self.ring_n, *events, found.y, found.z, found.flag,
         )  # fmt: skip
 
     def states(self, rows: Array) -> Array:

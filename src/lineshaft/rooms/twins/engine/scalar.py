@@ -22,13 +22,13 @@ _SLACK_US: Final = 50_000
 
 
 @njit(
-    types.void(A2, A3, A2, A2, A2, A2, I1, I1, A2, A2, I1, A1, I1, I1, I1, A1, A1, A1, I1),
+    types.void(A2, A3, A2, A2, A2, A2, I1, I1, I1, A2, A2, I1, A1, I1, I1, I1, A1, A1, A1, I1),
     cache=True, nogil=True, error_model="numpy",
 )  # fmt: skip
 def run_lags(
-    x: Any, p: Any, u: Any, par: Any, walk: Any, noise: Any, t: Any, started: Any, start: Any,
-    spread: Any, step: Any, decay: Any, twin: Any, port: Any, at: Any, value: Any, estimate: Any,
-    surprise: Any, flag: Any,
+    x: Any, p: Any, u: Any, par: Any, walk: Any, noise: Any, t: Any, started: Any, behind: Any,
+    start: Any, spread: Any, step: Any, decay: Any, twin: Any, port: Any, at: Any, value: Any,
+    estimate: Any, surprise: Any, flag: Any,
 ) -> None:  # fmt: skip
     """Take events as `filters.run_filters` does; `step (N,)` µs and `decay (N,)` are kept from
     call to call."""
@@ -48,8 +48,12 @@ def run_lags(
             started[i], t[i], ahead = 1, now, 0
         elif ahead < 0:
             if ahead < -_SLACK_US and port[e] != 0:
-                flag[e] = filters.LATE
-                continue
+                if behind[i] < filters.BELIEVED:
+                    behind[i] += 1
+                    flag[e] = filters.LATE
+                    continue
+                x[i, 0], p[i, 0, 0] = start[i, 0], spread[i, 0] * spread[i, 0]
+                t[i] = now
             ahead = 0
         if ahead > 0:
             if ahead != step[i]:
@@ -65,6 +69,7 @@ def run_lags(
             u[i, 0] = v
             flag[e] = filters.INPUT
             continue
+        behind[i] = 0
         variance = p[i, 0, 0] + noise[i, 0] * noise[i, 0]
         innovation = v - x[i, 0]
         gain = p[i, 0, 0] / variance
@@ -98,5 +103,6 @@ class LagFleet(Fleet):
             self._decay = np.append(self._decay, np.zeros(missing))
         run_lags(
             self.x, self.p, self.u, self.par, self.walk, self.noise, self.t, self.started,
-            self.start, self.spread, self._step, self._decay, *events, found.y, found.z, found.flag,
+            self.behind, self.start, self.spread, self._step, self._decay, *events, found.y, found.z,
+            found.flag,
         )  # fmt: skip
