@@ -4,11 +4,13 @@ The platform listens on this machine's own address where it has one, else on 127
 takes for an address beyond loopback as well.
 """
 
+import asyncio
 import datetime
 import json
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,12 @@ from cryptography import x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lineshaft.bus.server import free_port
 from lineshaft.clock import now_us
 from lineshaft.core.errors import Refused
-from lineshaft.settings import load
-from lineshaft.web import certificates
-from lineshaft.web.certificates import check_pair, ensure_pair
+from lineshaft.settings import Http, load
+from lineshaft.web import certificates, listening
+from lineshaft.web.certificates import Pair, check_pair, ensure_pair
 from lineshaft.web.listening import Doors
 from tests.end_to_end.platform import Platform, lineshaft, running
 
@@ -213,7 +216,7 @@ def test_other_names_or_a_lost_key_make_a_new_certificate(tmp_path: Path) -> Non
 def test_given_files_serve_and_bad_ones_are_refused_in_words(tmp_path: Path) -> None:
     pair = ensure_pair(tmp_path / "made", [NAME], "vm")
     other = ensure_pair(tmp_path / "other", [NAME], "vm")
-    assert not check_pair(str(pair.certificate), str(pair.key)).own
+    assert check_pair(str(pair.certificate), str(pair.key)) == pair
     for certificate, key in ((pair.certificate, other.key), (pair.key, pair.key),
                              (tmp_path / "none", pair.key)):  # fmt: skip
         with pytest.raises(Refused, match=r"http\.certificate|belong to the key"):
@@ -223,3 +226,92 @@ def test_given_files_serve_and_bad_ones_are_refused_in_words(tmp_path: Path) -> 
     http = load(None, environ)[0].http
     assert http.is_tls and not http.is_beyond
     assert "127.0.0.1" in Doors(http, tmp_path).hosts
+
+
+@asynccontextmanager
+async def opened(http: Http, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    """Open doors that look for another certificate ten times a second; `/slow` answers at the
+    end only, which is set with the event that this gives."""
+    monkeypatch.setattr(listening, "_LOOK_S", 0.1)
+    finish = asyncio.Event()
+
+    async def gate(scope: Any, _: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"so ", "more_body": True})
+            if scope["path"] == "/slow":
+                await finish.wait()
+            await send({"type": "http.response.body", "body": b"it is", "more_body": False})
+
+    doors = Doors(http, folder)
+    serving = asyncio.create_task(doors.serve(gate))
+    try:
+        yield finish
+    finally:
+        finish.set()
+        doors.stop()
+        await asyncio.wait_for(serving, 10)
+
+
+async def shown(http: Http, trust: ssl.SSLContext) -> bytes:
+    """Return the certificate that the doors show, verified, as soon as they are open."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(http.host, http.port, ssl=trust)
+            except ConnectionError:
+                await asyncio.sleep(0.02)
+                continue
+            found: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            writer.close()
+            return found
+
+
+async def test_a_certificate_renewed_before_its_end_is_served_without_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = 1 / 86_400
+    monkeypatch.setattr(certificates, "_DAYS", 5 * second)
+    monkeypatch.setattr(certificates, "_RENEW_DAYS", 3 * second)
+    http = Http(host=ADDRESS, port=free_port())
+    async with opened(http, tmp_path, monkeypatch) as finish:
+        trust = ssl.create_default_context(cafile=tmp_path / "keys" / "ca.crt")
+        seen = {await shown(http, trust)}
+        async with (
+            httpx.AsyncClient(verify=trust, base_url=http.url, timeout=30) as client,
+            client.stream("GET", "/slow") as begun,
+        ):
+            parts = begun.aiter_text()
+            assert await anext(parts) == "so "
+            async with asyncio.timeout(20):
+                while len(seen) < 3:  # longer than the first one holds: each is verified
+                    seen.add(await shown(http, trust))
+                    assert (await client.get("/")).text == "so it is"
+            finish.set()
+            assert [part async for part in parts] == ["it is"]
+
+
+async def test_files_that_somebody_renews_are_served_once_they_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (ensure_pair(tmp_path / name, ["127.0.0.1"], "vm") for name in ("a", "b"))
+    files = Http(port=free_port(), certificate=str(first.certificate), key=str(first.key))
+    trust = ssl.create_default_context(cafile=tmp_path / "a" / "ca.crt")
+    trust.load_verify_locations(cafile=tmp_path / "b" / "ca.crt")
+    looks: list[str] = []
+
+    def look(certificate: str, key: str) -> Pair:
+        looks.append(key)
+        return check_pair(certificate, key)
+
+    monkeypatch.setattr(listening, "check_pair", look)
+    async with opened(files, tmp_path, monkeypatch):
+        before = await shown(files, trust)
+        first.certificate.write_bytes(second.certificate.read_bytes())
+        looks.clear()
+        async with asyncio.timeout(10):
+            while len(looks) < 3:  # certificate and key are not of one another
+                assert await shown(files, trust) == before
+            first.key.write_bytes(second.key.read_bytes())
+            while await shown(files, trust) == before:
+                pass

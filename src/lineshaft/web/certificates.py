@@ -6,7 +6,6 @@ anew when fewer than 30 days are left, when the names changed, or when key and c
 fit. Files that somebody else made are checked and never written.
 """
 
-import asyncio
 import datetime
 import ipaddress
 from collections.abc import Sequence
@@ -24,28 +23,26 @@ from lineshaft.clock import now_us
 from lineshaft.core.errors import Refused
 from lineshaft.private import write_private
 
-__all__ = ["Pair", "check_pair", "due", "ensure_pair"]
+__all__ = ["Pair", "check_pair", "ensure_pair"]
 
 _CA_DAYS: Final = 3650
 _DAYS: Final = 90
 _RENEW_DAYS: Final = 30
-_LOOK_S: Final = 3600.0
 _PEM: Final = serialization.Encoding.PEM
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Files of a certificate (PEM, its issuers behind it) and its key; `own` by our authority."""
+    """Files of a certificate (PEM, its issuers behind it) and its key."""
 
     certificate: Path
     key: Path
-    own: bool
 
 
 def ensure_pair(folder: Path, names: Sequence[str], machine: str) -> Pair:
     """Return the certificate for these names kept in `folder` (`keys/` of the data folder); make
     it, and the authority, where there is none that holds."""
-    pair = Pair(folder / "tls.crt", folder / "tls.key", True)
+    pair = Pair(folder / "tls.crt", folder / "tls.key")
     authority = _read(folder / "ca.crt", folder / "ca.key")
     if authority is None or _days_left(authority[0]) < _DAYS:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -62,7 +59,7 @@ def ensure_pair(folder: Path, names: Sequence[str], machine: str) -> Pair:
 
 def check_pair(certificate: str, key: str) -> Pair:
     """Return somebody else's files; Refused where they cannot serve."""
-    pair = Pair(Path(certificate).expanduser(), Path(key).expanduser(), False)
+    pair = Pair(Path(certificate).expanduser(), Path(key).expanduser())
     try:
         held = x509.load_pem_x509_certificates(pair.certificate.read_bytes())[0]
         secret = serialization.load_pem_private_key(pair.key.read_bytes(), None)
@@ -74,29 +71,6 @@ def check_pair(certificate: str, key: str) -> Pair:
         raise Refused(f"{pair.certificate} does not belong to the key, or has expired",
                       hint="Renew it", code="tls.files")  # fmt: skip
     return pair
-
-
-async def due(pair: Pair) -> None:
-    """Return when the doors should be opened anew with another certificate; looks each hour."""
-    before = _written(pair)
-    while True:
-        await asyncio.sleep(_LOOK_S)
-        if await asyncio.to_thread(_written, pair) != before:
-            return
-        if pair.own and await asyncio.to_thread(_ends_soon, pair):
-            return
-
-
-def _written(pair: Pair) -> int:
-    try:
-        return pair.certificate.stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
-def _ends_soon(pair: Pair) -> bool:
-    found = _read(pair.certificate, pair.key)
-    return found is None or _days_left(found[0]) < _RENEW_DAYS
 
 
 def _read(
