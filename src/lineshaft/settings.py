@@ -276,7 +276,7 @@ def _checked(settings: Settings) -> Settings:
         (settings.plant.kind in {"auto", "tep", "williams-otto", "none"}, "plant.kind",
          "Use auto, tep, williams-otto or none"),
         (settings.http.host == "localhost" or _is_address(settings.http.host), "http.host",
-         "Give an address of this machine; names go into http.names"),
+         "Give an address of this machine, without brackets; names go into http.names"),
         (settings.http.host not in _ANY or settings.http.listed, "http.host",
          "To listen on every address, say in http.names by which names browsers call it"),
         (all(_is_address(n) or _is_name(n) for n in settings.http.listed), "http.names",

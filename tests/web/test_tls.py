@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from lineshaft.settings import Http, load
 from lineshaft.web import certificates, listening
 from lineshaft.web.certificates import Pair, check_pair, ensure_pair
 from lineshaft.web.listening import Doors
-from tests.end_to_end.platform import Platform, lineshaft, running
+from tests.end_to_end.platform import Platform, lineshaft, running, until
 
 NAME = "plant.example"
 MARK = {"X-Lineshaft": "1"}
@@ -160,6 +161,52 @@ def test_keys_are_their_owners_alone(outside: Outside) -> None:
         assert (outside.folder / "keys" / name).stat().st_mode & 0o077 == 0
 
 
+class Six(Platform):
+    """A platform on the loopback address of IPv6."""
+
+    @property
+    def url(self) -> str:
+        return f"http://[::1]:{self.port}"
+
+
+def test_an_address_of_ipv6_is_listened_on_called_and_printed(tmp_path: Path) -> None:
+    environ = {"LINESHAFT__HTTP__HOST": "::1"}
+    with running(tmp_path / "data", verb="up", environ=environ, kind=Six) as six:
+        until("the address is printed", lambda: f"{six.url}/#/sign-in/" in six.output)
+        here = ("--data", str(six.folder), "--port", str(six.port))
+        link = lineshaft("link", *here, **environ)
+        assert link.stdout.startswith(f"{six.url}/#/sign-in/"), link.stderr
+        environ["LINESHAFT__HTTP__PORT"] = str(six.port)
+        explained = lineshaft("check", "--data", str(six.folder), **environ)
+        assert f"doors: {six.url}, on this machine alone" in explained.stdout, explained.stderr
+        found = json.loads(lineshaft("doctor", "--json", *here, **environ).stdout)["findings"]
+        port = next(one for one in found if one["name"] == "port")
+        assert (port["state"], port["text"]) == ("ok", f"{six.url} answers")
+        answer = httpx.get(six.url, headers={"Host": f"[2001:db8::7]:{six.port}"})
+        assert answer.status_code == 421
+    with pytest.raises(Refused) as refused:
+        load(None, {"LINESHAFT__HTTP__HOST": "[::1]"})
+    assert "brackets" in refused.value.hint
+
+
+async def test_every_address_of_ipv6_is_in_the_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = {"LINESHAFT__HTTP__HOST": "::", "LINESHAFT__HTTP__NAMES": "2001:db8::7"}
+    http = replace(load(None, environ)[0].http, port=free_port())
+    assert (http.url, http.local_url) == tuple(
+        f"https://[{address}]:{http.port}" for address in ("2001:db8::7", "::1")
+    )
+    async with opened(http, tmp_path, monkeypatch):
+        trust = ssl.create_default_context(cafile=tmp_path / "keys" / "ca.crt")
+        held = x509.load_der_x509_certificate(await shown(http, trust, "::1"))
+        named = held.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        listed = {str(one) for one in named.get_values_for_type(x509.IPAddress)}
+        assert {"2001:db8::7", "::1"} <= listed
+        async with httpx.AsyncClient(verify=trust) as client:
+            assert (await client.get(http.local_url)).text == "so it is"
+
+
 TEXTS = st.text(max_size=30)
 HOSTS = st.one_of(
     TEXTS, st.ip_addresses().map(str),
@@ -253,12 +300,13 @@ async def opened(http: Http, folder: Path, monkeypatch: pytest.MonkeyPatch) -> A
         await asyncio.wait_for(serving, 10)
 
 
-async def shown(http: Http, trust: ssl.SSLContext) -> bytes:
+async def shown(http: Http, trust: ssl.SSLContext, address: str = "") -> bytes:
     """Return the certificate that the doors show, verified, as soon as they are open."""
+    host = address or http.host
     async with asyncio.timeout(10):
         while True:
             try:
-                _, writer = await asyncio.open_connection(http.host, http.port, ssl=trust)
+                _, writer = await asyncio.open_connection(host, http.port, ssl=trust)
             except ConnectionError:
                 await asyncio.sleep(0.02)
                 continue

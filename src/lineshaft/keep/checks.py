@@ -152,18 +152,18 @@ def look_at_limits(supervisor: int | None) -> Finding:
 
 def look_at_port(settings: Settings, running: bool) -> Finding:
     """Do the doors answer, or could they be opened?"""
-    host, port = settings.http.host, settings.http.port
+    host, port, url = settings.http.host, settings.http.port, settings.http.local_url
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.settimeout(3)
         answers = probe.connect_ex((host, port)) == 0
     if running and not answers:
-        return Finding("port", "fail", f"nobody answers at {host}:{port}",
+        return Finding("port", "fail", f"nobody answers at {url}",
                        "Give --port or --config as at its start; see logs/web.log")  # fmt: skip
     if answers and not running:
-        return Finding("port", "fail", f"another program listens at {host}:{port}",
+        return Finding("port", "fail", f"another program listens at {url}",
                        f"End it, or set another port: --port {port + 1}")  # fmt: skip
-    return Finding("port", "ok", f"{host}:{port} {'answers' if running else 'is free'}")
+    return Finding("port", "ok", f"{url} {'answers' if running else 'is free'}")
 
 
 def look_at_database(file: Path) -> Finding:
