@@ -100,6 +100,7 @@ class Keeper:
             except (Refused, ValueError, KeyError) as error:
                 _log.warning("the twins' snapshot does not fit: %s", error)
         self._position = Position(state.token, state.last, "")
+        await self._snapshot()  # so that a death before the next one costs nothing either
 
     async def _follow_for_ever(self) -> None:
         while True:

@@ -148,7 +148,8 @@ class Fleet:
             self._kernels.advance, self._kernels.measure, METHODS[self.method],
             self.behaviour.longest_s, self.x, self.p, self.u, self.par, self.walk, self.noise,
             self.t, self.started, self.behind, self.start, self.spread, self._low, self._high,
-            self._delays, self.ring_t, self.ring_v, self.ring_n, *events, found.y, found.z, found.flag,
+            self._delays, self.ring_t, self.ring_v, self.ring_n, *events,
+            found.y, found.z, found.flag,
         )  # fmt: skip
 
     def states(self, rows: Array) -> Array:

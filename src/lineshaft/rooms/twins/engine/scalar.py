@@ -103,6 +103,6 @@ class LagFleet(Fleet):
             self._decay = np.append(self._decay, np.zeros(missing))
         run_lags(
             self.x, self.p, self.u, self.par, self.walk, self.noise, self.t, self.started,
-            self.behind, self.start, self.spread, self._step, self._decay, *events, found.y, found.z,
-            found.flag,
+            self.behind, self.start, self.spread, self._step, self._decay, *events,
+            found.y, found.z, found.flag,
         )  # fmt: skip
