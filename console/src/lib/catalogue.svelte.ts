@@ -88,7 +88,7 @@ export const catalogue = {
       if (fact.kind === "signal.changed") {
         if (current.bySid.get(Number(fact.subject))?.revision === fact.body.revision) return;
         void api.signalsAt(String(fact.body.path)).then((found) => found.forEach((s) => this.put(s))).catch(() => undefined);
-      } else if (fact.kind === "signals.imported") {
+      } else if (fact.kind === "signals.imported" || fact.kind === "import.started") {
         clearTimeout(imported);
         imported = setTimeout(() => void this.load().catch(() => undefined), 500);
       }

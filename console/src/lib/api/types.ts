@@ -29,6 +29,12 @@ export type Calculation = Narrow<Schemas["CalculationView"], { state: "starting"
 export type CalculationDraft = Schemas["CalculationDraft"];
 export type ExpressionCheck = Schemas["CheckAnswer"];
 export type ExpressionPreview = Schemas["PreviewAnswer"];
+export type ImportState = "checking" | "waiting" | "running" | "paused" | "done" | "failed";
+export type ImportBrief = Narrow<Schemas["Brief"], { state: ImportState }>;
+export type Imported = Narrow<Schemas["Imported"], { state: ImportState; summary: ImportSummary | null }>;
+export type ImportForm = NonNullable<Schemas["Imported"]["form"]>;
+export type ExportDraft = Schemas["ExportBody"];
+export type Exported = Narrow<Schemas["Exported"], { state: "running" | "done" | "failed"; request: ExportRequest }>;
 export type LogLine = Schemas["LogLine"];
 export type RetentionRule = Schemas["RetentionRule"];
 export type Process = Narrow<Schemas["ProcessState"], { state: "running" | "starting" | "restarting" | "failed" | "stopped" }>;
@@ -77,6 +83,31 @@ export interface Panel {
   running: boolean;
   tripped: string | null;
   disturbances: { id: number; name: string; on: boolean }[];
+}
+
+/** What the check of a file has found; its form is open in the schema. */
+export interface ImportSummary {
+  rows: number;
+  samples: number;
+  first: Micros | null;
+  last: Micros | null;
+  problems: number;
+  told: { line: number; text: string }[];
+  head: { path: string; ts: Micros; v: number | null; s: string | null; q: number; unit: string }[];
+  signals: number;
+  new: number;
+  listed: { path: string; kind: Kind; unit: string; sid: number; samples: number }[];
+}
+
+/** What an export was asked for, as it is kept. */
+export interface ExportRequest {
+  sids: number[];
+  prefix: string;
+  start: Micros | null;
+  end: Micros | null;
+  form: "csv" | "parquet" | "arrow" | "delta";
+  layout: "long" | "wide";
+  folder: boolean;
 }
 
 /** The body of every refusal. */
