@@ -209,8 +209,8 @@ class Catalogue:
             if row is None or row.lease != lease:
                 raise _lease_lost(self.stream)
             gone = 0
-            for at in range(0, len(old), _SOME):
-                some = files.c.path.in_(old[at : at + _SOME]) & (files.c.kind != "damaged")
+            for first in range(0, len(old), _SOME):
+                some = files.c.path.in_(old[first : first + _SOME]) & (files.c.kind != "damaged")
                 gone += connection.execute(delete(files).where(some)).rowcount
             if gone != len(old):
                 raise Broken(f"files of {self.stream} were replaced meanwhile",
