@@ -80,4 +80,6 @@ def show(figures: Sequence[Figure]) -> str:
 
 
 def _round(value: float) -> float:
+    if abs(value) < 0.1:
+        return float(f"{value:.3g}")
     return round(value) if abs(value) >= 1000 else round(value, 2)

@@ -167,7 +167,7 @@ def _ports(root: Element, is_two: bool) -> Iterator[Port]:
         typed = next(iter(variable), None) if is_two else variable
         if typed is None or typed.tag not in _KINDS:
             raise _unfit(f"variable {variable.get('name')!r} has no known type")
-        if variable.get("causality") == "structuralParameter":
+        if variable.get("causality") == "structuralParameter" and typed.tag == "UInt64":
             sizes[_reference(variable)] = int(_number(variable.get("start")) or 0)
         if variable.get("causality") in _CAUSALITIES:
             found.append((variable, typed))
