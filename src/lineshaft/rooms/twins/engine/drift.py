@@ -1,0 +1,265 @@
+"""How well twins still predict their machines: a calibrated score each, from their innovations.
+
+A channel is one output of one twin; what comes in are its innovations over their standard
+deviation, with their stamps. Two questions are asked of it:
+
+- *fast*: is the newest handful of innovations larger than healthy ones? The smoothed logarithm
+  of one plus their square (outliers weigh little), freed of what the innovation before foretells,
+  is read off a table of healthy tail probabilities.
+- *slow*: has the mean left its place? Means of whole bins of time, outliers clipped, are smoothed
+  and held against their own long-run spread.
+
+Rules: a score is −log10 of how rarely a healthy channel is that high, so 3 is "1 in 1,000"; it is
+0 until a good period was learned. A filter is never exactly right, so centre, scale and dependence
+are learned, not assumed. A value that is not finite is counted and otherwise never was. Arrays
+only, one thread, one fixed order of sums: the same events give the same bits, saved or not.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+from scipy.signal import lfilter
+from scipy.stats import t as student
+
+from lineshaft.core.errors import Refused
+from lineshaft.rooms.twins.engine import tail
+
+__all__ = ["Healthy", "State", "Verdicts", "begin", "learn", "report", "update"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_LEAST = 300  # innovations, and
+_LEAST_BINS = 24  # bins of time that a good period must have
+_FAR = 30.0  # a whitened innovation further off says no more
+_CLIP = 4.0  # the same for the mean, where one outlier must not look like a drift
+_SLOW = 0.1  # weight of the newest bin
+
+
+@dataclass(frozen=True, slots=True)
+class Healthy:
+    """What the good period taught, one entry a channel; `ready` is 0 where it was too short.
+
+    centre, scale: median and robust deviation; follow: correlation of neighbours, which are at
+    most `reach` µs apart; table (n, levels): their sizes at `tail.LEVELS`; mean, spread,
+    freedom: of the slow statistic, as Student's t; least: innovations a bin must have.
+    bin_us, weight (): length of a bin, weight of the newest size.
+    """
+
+    ready: Ints
+    centre: Floats
+    scale: Floats
+    follow: Floats
+    reach: Ints
+    table: Floats
+    mean: Floats
+    spread: Floats
+    freedom: Floats
+    least: Floats
+    bin_us: Ints
+    weight: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where the channels stand: newest innovation and stamp, smoothed size, the open bin, the
+    smoothed mean, how many values were bad."""
+
+    last: Floats
+    at: Ints
+    size: Floats
+    bin: Ints
+    bin_sum: Floats
+    bin_count: Ints
+    mean: Floats
+    bad: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """One entry an event: the fast score (NaN for a bad value), and the two alarms."""
+
+    score: Floats
+    fast: NDArray[np.bool_]
+    slow: NDArray[np.bool_]
+
+
+def learn(
+    channel: ArrayLike, z: ArrayLike, at: ArrayLike, channels: int, *,
+    bin_us: int = 600_000_000, memory: int = 8,
+) -> Healthy:  # fmt: skip
+    """Return what a good period teaches about each of `channels` channels.
+
+    `channel (E,)`, `z (E,)` innovations over their deviation, `at (E,)` µs. About a day is right;
+    less than 300 innovations or 24 bins leaves a channel not ready. `memory`: innovations smoothed.
+    """
+    who, values, stamps = _events(channel, z, at, channels)
+    fine = np.isfinite(values)
+    who, values, stamps = who[fine], values[fine], stamps[fine]
+    turn = np.lexsort((stamps, who))
+    edges = np.searchsorted(who[turn], np.arange(channels + 1))
+    one = Healthy(
+        np.zeros(channels, np.int64), np.zeros(channels), np.ones(channels), np.zeros(channels),
+        np.zeros(channels, np.int64), np.ones((channels, tail.LEVELS.size)), np.zeros(channels),
+        np.ones(channels), np.ones(channels), np.ones(channels),
+        np.array(bin_us), np.array(2 / (memory + 1)),
+    )  # fmt: skip
+    for i in range(channels):
+        mine = turn[edges[i] : edges[i + 1]]
+        if mine.size >= _LEAST:
+            _learn_one(one, i, values[mine], stamps[mine])
+    return one
+
+
+def _learn_one(healthy: Healthy, i: int, values: Floats, at: Ints) -> None:
+    """Write the entry of one channel, its innovations in the order of time."""
+    centre = float(np.median(values))
+    scale = float(1.4826 * np.median(np.abs(values - centre)))
+    bins, counts = np.unique(at // int(healthy.bin_us), return_counts=True)
+    least = 0.5 * float(np.median(counts))
+    if not 0 < scale < np.inf or (counts >= least).sum() < _LEAST_BINS:
+        return
+    near = np.clip((values - centre) / scale, -_CLIP, _CLIP)
+    steps = np.diff(at)
+    reach = int(3 * np.median(steps))
+    pairs = steps <= reach
+    follow = _correlation(near[:-1][pairs], near[1:][pairs])
+    healthy.centre[i], healthy.scale[i] = centre, scale
+    healthy.follow[i], healthy.reach[i], healthy.least[i] = follow, reach, least
+    sizes = np.empty(values.size)
+    _smooth(values, at, centre, scale, follow, reach, float(healthy.weight), sizes)
+    healthy.table[i] = tail.quantiles(sizes[int(4 / healthy.weight) :])
+    sums = np.bincount(np.searchsorted(bins, at // int(healthy.bin_us)), near)
+    means = (sums / counts)[counts >= least]
+    tied = max(0.0, _correlation(means[:-1], means[1:]))
+    tied = min(0.9, tied + (1 + 3 * tied) / means.size)  # the estimate is low by that much
+    # Variances, over that of one bin, of a smoothed first-order series and of the mean it is held
+    # against.
+    held = (1 - _SLOW) * tied
+    moving = _SLOW / (2 - _SLOW) * (1 + held) / (1 - held)
+    path = lfilter([_SLOW], [1, _SLOW - 1], means - means.mean())[10:]
+    moving = max(moving, float(np.mean(path**2) / means.var()))  # slower ties than the first order
+    resting = (1 + tied) / (1 - tied) / means.size
+    healthy.mean[i] = means.mean()
+    healthy.spread[i] = max(means.std(ddof=1), 1e-9) * np.sqrt(moving + resting)
+    healthy.freedom[i] = max(3.0, means.size * (1 - tied**2) / (1 + tied**2) - 1)
+    healthy.ready[i] = 1
+
+
+def _correlation(before: Floats, after: Floats) -> float:
+    if before.size < 3 or before.std() <= 0 or after.std() <= 0:
+        return 0.0
+    return float(np.clip(np.corrcoef(before, after)[0, 1], -0.95, 0.95))
+
+
+def begin(healthy: Healthy) -> State:
+    """Return the state of channels that nothing was heard of since."""
+    n = healthy.ready.size
+    return State(
+        np.full(n, np.nan), np.zeros(n, np.int64), healthy.table[:, 0].copy(),
+        np.full(n, np.iinfo(np.int64).min), np.zeros(n), np.zeros(n, np.int64),
+        healthy.mean.copy(), np.zeros(n, np.int64),
+    )  # fmt: skip
+
+
+def update(
+    healthy: Healthy, state: State, channel: ArrayLike, z: ArrayLike, at: ArrayLike, *,
+    rate: float = 1e-3, slow_rate: float = 1e-7, least_shift: float = 0.75,
+) -> Verdicts:  # fmt: skip
+    """Take events in their order, change `state`, return the verdict on each.
+
+    `rate`: share of healthy innovations that may alarm; `slow_rate`: share of healthy bins that may
+    call a drift (the default: one machine in 70,000 a day of ten-minute bins); `least_shift`: what
+    the mean must be off by at least, in deviations of an innovation, so that an operating point
+    which the good period did not show is not called a drift at once.
+    """
+    who, values, stamps = _events(channel, z, at, healthy.ready.size)
+    score, slow = np.full(values.size, np.nan), np.zeros(values.size, np.bool_)
+    limits = student.isf(slow_rate / 2, healthy.freedom) * healthy.spread
+    limits = np.maximum(limits, least_shift)
+    _take(
+        healthy.ready, healthy.centre, healthy.scale, healthy.follow, healthy.reach, healthy.table,
+        healthy.mean, healthy.least, limits, int(healthy.bin_us), float(healthy.weight),
+        -np.log10(tail.LEVELS), state.last, state.at, state.size, state.bin, state.bin_sum,
+        state.bin_count, state.mean, state.bad, who, values, stamps, score, slow,
+    )  # fmt: skip
+    return Verdicts(score, score >= -np.log10(rate) - 1e-12, slow)
+
+
+def report(healthy: Healthy, state: State) -> tuple[Floats, Floats]:
+    """Return the fast and the slow score of each channel as it stands, both −log10 and ≤ 300."""
+    lines = -np.log10(tail.LEVELS)
+    ready = healthy.ready > 0
+    fast = np.array([tail.rarity(v, t, lines) for v, t in zip(state.size, healthy.table,
+                                                              strict=True)])  # fmt: skip
+    off = np.abs(state.mean - healthy.mean) / healthy.spread
+    slow = -(student.logsf(off, healthy.freedom) + np.log(2)) / np.log(10)
+    return np.where(ready, fast, 0.0), np.where(ready, np.clip(slow, 0, 300), 0.0)
+
+
+def _events(
+    channel: ArrayLike, z: ArrayLike, at: ArrayLike, channels: int
+) -> tuple[Ints, Floats, Ints]:
+    who = np.ascontiguousarray(channel, np.int64)
+    values, stamps = np.ascontiguousarray(z, np.float64), np.ascontiguousarray(at, np.int64)
+    if not who.shape == values.shape == stamps.shape or who.ndim != 1:
+        raise Refused("channels, innovations and stamps must be as many", code="shape")
+    if who.size and not (who.min() >= 0 and who.max() < channels):
+        raise Refused(f"a channel lies outside 0–{channels - 1}", code="unknown_channel")
+    return who, values, stamps
+
+
+@njit(cache=True)
+def _whitened(near: float, before: float, follow: float) -> float:
+    """Return what is new in an innovation (both standardised); `before` is NaN where unknown."""
+    if np.isfinite(before):
+        near = (near - follow * before) / np.sqrt(1 - follow * follow)
+    return min(max(near, -_FAR), _FAR)
+
+
+@njit(cache=True)
+def _smooth(
+    values: Any, at: Any, centre: float, scale: float, follow: float, reach: int, weight: float,
+    sizes: Any,
+) -> None:  # fmt: skip
+    before, size = np.nan, 1.0
+    for k in range(values.size):
+        near = min(max((values[k] - centre) / scale, -_FAR), _FAR)
+        is_next = k > 0 and at[k] - at[k - 1] <= reach
+        fresh = _whitened(near, before if is_next else np.nan, follow)
+        size += weight * (np.log1p(fresh * fresh) - size)
+        sizes[k], before = size, near
+
+
+@njit(cache=True)
+def _take(
+    ready: Any, centre: Any, scale: Any, follow: Any, reach: Any, table: Any, middle: Any,
+    least: Any, limits: Any, bin_us: int, weight: float, lines: Any, last: Any, newest: Any,
+    size: Any, bins: Any, bin_sum: Any, bin_count: Any, mean: Any, bad: Any, who: Any,
+    values: Any, at: Any, score: Any, slow: Any,
+) -> None:  # fmt: skip
+    for k in range(who.size):
+        i = who[k]
+        if not np.isfinite(values[k]):
+            bad[i] += 1
+            continue
+        score[k] = 0.0
+        if ready[i] == 0:
+            continue
+        near = min(max((values[k] - centre[i]) / scale[i], -_FAR), _FAR)
+        is_next = 0 <= at[k] - newest[i] <= reach[i]
+        fresh = _whitened(near, last[i] if is_next else np.nan, follow[i])
+        size[i] += weight * (np.log1p(fresh * fresh) - size[i])
+        last[i], newest[i] = near, at[k]
+        score[k] = tail.rarity(size[i], table[i], lines)
+        number = at[k] // bin_us
+        if number > bins[i]:
+            if bin_count[i] > 0 and bin_count[i] >= least[i]:
+                mean[i] += _SLOW * (bin_sum[i] / bin_count[i] - mean[i])
+            bins[i], bin_sum[i], bin_count[i] = number, 0.0, 0
+        bin_sum[i] += min(max(near, -_CLIP), _CLIP)
+        bin_count[i] += 1
+        slow[k] = abs(mean[i] - middle[i]) > limits[i]
