@@ -6,11 +6,16 @@ Each is a Protocol, small enough to see whole.
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import pyarrow as pa
+from numpy.typing import NDArray
+
 from lineshaft.core.facts import Fact
 from lineshaft.core.samples import SampleBlock
 from lineshaft.core.signals import Signal
 
-__all__ = ["BlockSink", "FactSink", "PlantPanel", "SignalDirectory"]
+__all__ = [
+    "BlockSink", "FactSink", "PlantPanel", "SampleReader", "SampleRows", "SignalDirectory",
+]  # fmt: skip
 
 
 class BlockSink(Protocol):
@@ -35,6 +40,36 @@ class SignalDirectory(Protocol):
     def register(self, drafts: Sequence[Signal]) -> Sequence[Signal]:
         """Give each draft (sid 0) its sid: that of the signal with this path, kind and unit, or a
         new one; a signal whose unit or kind changed is retired. Order is kept."""
+        ...
+
+
+class SampleRows(Protocol):
+    """Samples as columns of shape `(n,)`, by sid and ts; v is NaN where there is no number."""
+
+    @property
+    def sid(self) -> NDArray[Any]: ...  # noqa: D102
+    @property
+    def ts(self) -> NDArray[Any]: ...  # noqa: D102
+    @property
+    def v(self) -> NDArray[Any]: ...  # noqa: D102
+    @property
+    def q(self) -> NDArray[Any]: ...  # noqa: D102
+
+
+class SampleReader(Protocol):
+    """What history answers to other rooms."""
+
+    async def raw(self, sids: list[int], start: int, end: int, limit: int) -> SampleRows:
+        """Return the rows with start <= ts < end, `limit` at most; Refused where there are more."""
+        ...
+
+    async def last(self, sids: list[int]) -> SampleRows:
+        """Return the newest row of each signal that has any."""
+        ...
+
+    async def held(self, sids: list[int], at: int) -> pa.Table:
+        """Return the row that held at a stamp of each signal that had any, columns as of a block,
+        however old."""
         ...
 
 

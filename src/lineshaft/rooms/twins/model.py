@@ -14,11 +14,12 @@ from typing import Any, Final, Self
 
 from lineshaft.core.errors import Refused
 
-__all__ = ["IDENTIFIED", "METHODS", "SCORE", "SOURCE", "Binding", "Figure", "Twin"]
+__all__ = ["IDENTIFIED", "LEARNED", "METHODS", "SCORE", "SOURCE", "Binding", "Figure", "Twin"]
 
 SOURCE: Final = "twin"
 SCORE: Final = "score"
 IDENTIFIED: Final = "identified"
+LEARNED: Final = ("model", "healthy", "monitor")
 METHODS: Final = ("kalman", "unscented", "open")
 
 _NAME: Final = re.compile(r"[^\x00-\x1f]{1,120}")
@@ -53,7 +54,8 @@ class Twin:
     `starts`, `spreads`, `walks` are by state and `noises` by output, each taking the form's figure
     where it has none. `clock` is the signal that tells how fast its plant runs (None: wall time).
     `estimates` holds the sids of its own signals: outputs and states by name, and SCORE.
-    `model` is what an identified behaviour learned, empty for others."""
+    What was learned, empty where nothing was: `model` of an identified behaviour, `healthy` how its
+    innovations look in a good period, `monitor` how its signals hang together there."""
 
     id: str
     name: str
@@ -74,6 +76,8 @@ class Twin:
     trained_from: int | None = None
     trained_to: int | None = None
     model: bytes = b""
+    healthy: bytes = b""
+    monitor: bytes = b""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -89,23 +93,27 @@ class Twin:
                           code="twin.ports", hint="Make several twins of it")  # fmt: skip
 
     def to_json(self) -> str:
-        """Return everything but id, revision and model as JSON text."""
+        """Return everything but id, revision and what was learned as JSON text."""
         body = asdict(self)
-        for key in ("id", "revision", "model"):
+        for key in ("id", "revision", *LEARNED):
             del body[key]
         return json.dumps(body, sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str, *, id: str, revision: int, model: bytes) -> Self:
+    def from_json(cls, text: str, *, id: str, revision: int, learned: Mapping[str, bytes]) -> Self:
         """Read what `to_json` wrote; raises Refused where it means nothing."""
         try:
             body: dict[str, Any] = json.loads(text)
             for ports in ("inputs", "outputs"):
                 body[ports] = {name: Binding(**bound) for name, bound in body[ports].items()}
             body["parameters"] = {k: Figure(**v) for k, v in body["parameters"].items()}
-            return cls(**body, id=id, revision=revision, model=model)
+            return cls(**body, **dict[str, Any](learned), id=id, revision=revision)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise Refused(f"this is no twin: {error}"[:300], code="twin.form") from error
+
+    def learned(self) -> dict[str, bytes]:
+        """Return what was learned, by the names of LEARNED."""
+        return {name: getattr(self, name) for name in LEARNED}
 
     def with_estimates(self, estimates: Mapping[str, int]) -> "Twin":
         """Return this twin with its own signals."""

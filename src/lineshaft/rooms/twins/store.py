@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 
 from lineshaft.core.errors import Refused
 from lineshaft.records import metadata, reading
-from lineshaft.rooms.twins.model import Twin
+from lineshaft.rooms.twins.model import LEARNED, Twin
 
 __all__ = ["TwinStore"]
 
@@ -34,6 +34,8 @@ twins = Table(
     Column("revision", Integer, nullable=False),
     Column("body", Text, nullable=False),
     Column("model", LargeBinary, nullable=False),
+    Column("healthy", LargeBinary, nullable=False),
+    Column("monitor", LargeBinary, nullable=False),
     UniqueConstraint("machine", "name", name="uq_twins_machine"),
 )  # fmt: skip
 
@@ -95,9 +97,10 @@ def _taken(twin: Twin) -> Refused:
 def _row(twin: Twin) -> dict[str, Any]:
     return {
         "id": twin.id, "name": twin.name, "machine": twin.machine, "behaviour": twin.behaviour,
-        "revision": twin.revision, "body": twin.to_json(), "model": twin.model,
+        "revision": twin.revision, "body": twin.to_json(), **twin.learned(),
     }  # fmt: skip
 
 
 def _made(row: RowMapping) -> Twin:
-    return Twin.from_json(row["body"], id=row["id"], revision=row["revision"], model=row["model"])
+    learned = {name: row[name] for name in LEARNED}
+    return Twin.from_json(row["body"], id=row["id"], revision=row["revision"], learned=learned)

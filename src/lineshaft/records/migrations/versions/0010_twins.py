@@ -18,6 +18,8 @@ def upgrade() -> None:
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("model", sa.LargeBinary(), nullable=False),
+        sa.Column("healthy", sa.LargeBinary(), nullable=False),
+        sa.Column("monitor", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_twins")),
         sa.UniqueConstraint("machine", "name", name=op.f("uq_twins_machine")),
     )

@@ -16,7 +16,7 @@ only, one thread, one fixed order of sums: the same events give the same bits, s
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -39,8 +39,7 @@ _CLIP = 4.0  # the same for the mean, where one outlier must not look like a dri
 _SLOW = 0.1  # weight of the newest bin
 
 
-@dataclass(frozen=True, slots=True)
-class Healthy:
+class Healthy(NamedTuple):
     """What the good period taught, one entry a channel; `ready` is 0 where it was too short.
 
     centre, scale: median and robust deviation; follow: correlation of neighbours, which are at
@@ -63,8 +62,7 @@ class Healthy:
     weight: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """Where the channels stand: newest innovation and stamp, smoothed size, the open bin, the
     smoothed mean, how many values were bad."""
 
@@ -180,12 +178,7 @@ def update(
     score, slow = np.full(values.size, np.nan), np.zeros(values.size, np.bool_)
     limits = student.isf(slow_rate / 2, healthy.freedom) * healthy.spread
     limits = np.maximum(limits, least_shift)
-    _take(
-        healthy.ready, healthy.centre, healthy.scale, healthy.follow, healthy.reach, healthy.table,
-        healthy.mean, healthy.least, limits, int(healthy.bin_us), float(healthy.weight),
-        -np.log10(tail.LEVELS), state.last, state.at, state.size, state.bin, state.bin_sum,
-        state.bin_count, state.mean, state.bad, who, values, stamps, score, slow,
-    )  # fmt: skip
+    _take(healthy, state, limits, -np.log10(tail.LEVELS), who, values, stamps, score, slow)
     return Verdicts(score, score >= -np.log10(rate) - 1e-12, slow)
 
 
@@ -236,30 +229,30 @@ def _smooth(
 
 @njit(cache=True)
 def _take(
-    ready: Any, centre: Any, scale: Any, follow: Any, reach: Any, table: Any, middle: Any,
-    least: Any, limits: Any, bin_us: int, weight: float, lines: Any, last: Any, newest: Any,
-    size: Any, bins: Any, bin_sum: Any, bin_count: Any, mean: Any, bad: Any, who: Any,
-    values: Any, at: Any, score: Any, slow: Any,
+    good: Any, state: Any, limits: Any, lines: Any, who: Any, values: Any, at: Any, score: Any,
+    slow: Any,
 ) -> None:  # fmt: skip
+    weight, bin_us = good.weight[()], good.bin_us[()]
     for k in range(who.size):
         i = who[k]
         if not np.isfinite(values[k]):
-            bad[i] += 1
+            state.bad[i] += 1
             continue
         score[k] = 0.0
-        if ready[i] == 0:
+        if good.ready[i] == 0:
             continue
-        near = min(max((values[k] - centre[i]) / scale[i], -_FAR), _FAR)
-        is_next = 0 <= at[k] - newest[i] <= reach[i]
-        fresh = _whitened(near, last[i] if is_next else np.nan, follow[i])
-        size[i] += weight * (np.log1p(fresh * fresh) - size[i])
-        last[i], newest[i] = near, at[k]
-        score[k] = tail.rarity(size[i], table[i], lines)
+        near = min(max((values[k] - good.centre[i]) / good.scale[i], -_FAR), _FAR)
+        is_next = 0 <= at[k] - state.at[i] <= good.reach[i]
+        fresh = _whitened(near, state.last[i] if is_next else np.nan, good.follow[i])
+        state.size[i] += weight * (np.log1p(fresh * fresh) - state.size[i])
+        state.last[i], state.at[i] = near, at[k]
+        score[k] = tail.rarity(state.size[i], good.table[i], lines)
         number = at[k] // bin_us
-        if number > bins[i]:
-            if bin_count[i] > 0 and bin_count[i] >= least[i]:
-                mean[i] += _SLOW * (bin_sum[i] / bin_count[i] - mean[i])
-            bins[i], bin_sum[i], bin_count[i] = number, 0.0, 0
-        bin_sum[i] += min(max(near, -_CLIP), _CLIP)
-        bin_count[i] += 1
-        slow[k] = abs(mean[i] - middle[i]) > limits[i]
+        if number > state.bin[i]:
+            count = state.bin_count[i]
+            if count > 0 and count >= good.least[i]:
+                state.mean[i] += _SLOW * (state.bin_sum[i] / count - state.mean[i])
+            state.bin[i], state.bin_sum[i], state.bin_count[i] = number, 0.0, 0
+        state.bin_sum[i] += min(max(near, -_CLIP), _CLIP)
+        state.bin_count[i] += 1
+        slow[k] = abs(state.mean[i] - good.mean[i]) > limits[i]

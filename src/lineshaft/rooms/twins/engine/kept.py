@@ -14,10 +14,14 @@ __all__ = ["from_bytes", "to_bytes"]
 T = TypeVar("T")
 
 
+def _names(kind: Any) -> list[str]:
+    return list(getattr(kind, "_fields", ())) or [field.name for field in fields(kind)]
+
+
 def to_bytes(record: Any) -> bytes:
-    """Return a dataclass whose fields are arrays or tuples of text as an npz archive."""
+    """Return a dataclass or named tuple of arrays and tuples of text as an npz archive."""
     whole = io.BytesIO()
-    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    values = {name: getattr(record, name) for name in _names(type(record))}
     arrays: dict[str, Any] = {
         name: np.array(value, np.str_) if isinstance(value, tuple) else np.asarray(value)
         for name, value in values.items()
@@ -35,7 +39,7 @@ def from_bytes(kind: type[T], data: bytes) -> T:
             name: tuple(map(str, array)) if array.dtype.kind == "U" else array
             for name, array in arrays.items()
         }
-        if given.keys() != {field.name for field in fields(kind)}:  # type: ignore[arg-type]
+        if given.keys() != set(_names(kind)):
             raise ValueError("other fields")
         return kind(**given)
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:

@@ -86,13 +86,12 @@ class Scores:
 
 
 def fit(
-    rows: ArrayLike, names: Sequence[str], *, rate: float = 0.01, smooth: int = 9, hold: int = 5,
-    width: int | None = None,
-) -> Monitor:  # fmt: skip
+    rows: ArrayLike, names: Sequence[str], *, rate: float = 0.01, smooth: int = 9, hold: int = 5
+) -> Monitor:
     """Return the monitor of a good period, `rows (n_samples, n_signals)` evenly spaced in time.
 
     `rate` is the share of healthy rows that may alarm, `smooth` the rows that T² and Q are averaged
-    over, `width` the rows of a window where it is not to be chosen. Refused: too few rows.
+    over, `hold` the rows a missing value is held. Refused: too few rows, no signal that changes.
     """
     values = np.array(rows, np.float64)
     if values.ndim != 2 or values.shape[1] != len(names) or len(set(names)) != len(names):
@@ -113,15 +112,15 @@ def fit(
         np.ones(2), np.ones(2), np.array(rate), np.array(2 / (smooth + 1)), np.array(hold),
         np.array(0), np.zeros(3), np.eye(1),
     )  # fmt: skip
-    return _trained(bare, _whole_segments(bare, values), width)
+    return _trained(bare, _whole_segments(bare, values))
 
 
 def _moving(values: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the columns that change, and those that do not (or were hardly ever seen)."""
+    """Return the columns that change, and those that do not, were hardly seen or have no size."""
     seen = np.isfinite(values).sum(axis=0) >= 0.5 * len(values)
-    spread = np.zeros(values.shape[1])
-    spread[seen] = np.nanstd(values[:, seen], axis=0)
-    size = np.zeros(values.shape[1])
+    spread, size = np.zeros(values.shape[1]), np.zeros(values.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):  # no finite spread: unfit, like none
+        spread[seen] = np.nanstd(values[:, seen], axis=0)
     size[seen] = np.nanmax(np.abs(values[:, seen]), axis=0)
     moves = np.isfinite(spread) & (spread > 1e-12 * size)
     return np.flatnonzero(moves), np.flatnonzero(~moves)
@@ -134,7 +133,7 @@ def _whole_segments(monitor: Monitor, values: Floats) -> list[Floats]:
     return [filled[a:b] for a, b in edges.reshape(-1, 2) if b - a > 2 * _WIDTHS]
 
 
-def _trained(bare: Monitor, segments: list[Floats], width: int | None) -> Monitor:
+def _trained(bare: Monitor, segments: list[Floats]) -> Monitor:
     signals, rows = bare.columns.size, sum(map(len, segments))
     need = max(100, 4 * signals)
     if rows < need:
@@ -143,14 +142,13 @@ def _trained(bare: Monitor, segments: list[Floats], width: int | None) -> Monito
             hint="Choose a longer good period or fewer signals", code="too_little_data",
         )  # fmt: skip
     most = min(_WIDTHS, rows // (4 * signals), _WIDEST // signals)
-    if most < 1 or not 1 <= (width or 1) <= most:
+    if most < 1:
         raise Refused(
-            f"a window of {width or 1} rows of {signals} signals cannot be learned from {rows} "
-            f"rows; at most {most} rows can", hint="Choose fewer signals", code="too_wide",
+            f"{signals} signals are more than the {_WIDEST} that one monitor watches",
+            hint="Choose fewer signals", code="too_wide",
         )  # fmt: skip
     folds = moments.cut(segments, _FOLDS)
-    widths = range(width, width + 1) if width else range(1, most + 1)
-    chosen, share = moments.choose(folds, widths)
+    chosen, share = moments.choose(folds, range(1, most + 1))
     order = moments.order(folds, chosen, share)
     left_out = []
     for number, fold in enumerate(folds):
@@ -189,6 +187,7 @@ def _left_out(monitor: Monitor, part: Floats) -> Floats:
 def _limits(scores: Floats, rate: float) -> tuple[Floats, float]:
     """Return the limits of T² and Q that together are passed at `rate`, and the rate met."""
     each = np.array([tail.quantiles(column, np.array([rate / 2]))[0] for column in scores.T])
+    each = np.maximum(each, 1e-9)  # of a single signal all is state
     worst = (scores / each).max(axis=1)
     limits = each * tail.quantiles(worst, np.array([rate]))[0]
     return limits, float((scores > limits).any(axis=1).mean())

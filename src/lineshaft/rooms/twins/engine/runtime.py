@@ -272,7 +272,8 @@ class Runtime:
         saved["clocks"] = np.frombuffer(json.dumps(clocks).encode(), np.uint8)
         if self._about is None:  # many twins are a long text, and it seldom changes
             about = {
-                "twins": [[t.to_json(), t.id, t.revision, t.model.hex()]
+                "twins": [[t.to_json(), t.id, t.revision,
+                           {name: part.hex() for name, part in t.learned().items()}]
                           for t in self.twins.values()],
                 "rows": {key: group.rows for key, group in self._groups.items()},
             }  # fmt: skip
@@ -283,9 +284,9 @@ class Runtime:
     def load(self, saved: Mapping[str, Array]) -> None:
         """Become what was saved; this has no twins yet. Raises where it can't be read."""
         about = json.loads(saved["about"].tobytes())
-        twins = [Twin.from_json(text, id=number, revision=revision, model=bytes.fromhex(model))
-                 for text, number, revision, model in about["twins"]]  # fmt: skip
-        for twin in twins:
+        for text, number, revision, learned in about["twins"]:
+            parts = {name: bytes.fromhex(part) for name, part in learned.items()}
+            twin = Twin.from_json(text, id=number, revision=revision, learned=parts)
             kind = self._kind_of(twin)
             group = self._groups.setdefault(kind.key, _Group(kind))
             group.rows[twin.id] = about["rows"][kind.key][twin.id]

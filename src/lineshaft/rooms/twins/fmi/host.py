@@ -59,7 +59,7 @@ class Limits:
 
     memory_mb: int = 512
     start_s: float = 10.0
-    step_s: float = 2.0
+    step_s: float = 5.0
 
 
 _LIMITS: Final = Limits()
@@ -142,7 +142,7 @@ class FmuHost:
         if count == 0:
             return out
         rows = _held(rows, self._inputs)
-        self._doing = f"in the step from {self.time:g} s"
+        self._doing = f"in a step after {self.time:g} s"
         content = np.concatenate((times, rows.ravel())).tobytes()
         self._send({"do": "advance", "rows": count}, content, self.limits.step_s)
         filled = 0
@@ -154,7 +154,7 @@ class FmuHost:
             out[filled:upto] = np.ndarray(out[filled:upto].shape, np.float64, piece)
             filled, self.is_ended = upto, head.get("ended", False)
             self.time = float(times[upto - 1])
-            self._doing = f"in the step from {self.time:g} s"
+            self._doing = f"in a step after {self.time:g} s"
         self.outputs, self._inputs = out[-1].copy(), rows[-1].copy()
         return out
 
