@@ -140,6 +140,23 @@ def test_constant_signals_are_dropped_and_named() -> None:
     assert score(learned, tested).t2.tobytes() == score(LEARNED, faulty()).t2.tobytes()
 
 
+def test_one_signal_is_enough() -> None:
+    learned = fit(GOOD[:, :1], ["s0"])
+    assert score(learned, plant(4000, 8)[:, :1]).alarm.mean() < 0.05
+    assert score(learned, GOOD[:50, :1] + 40).alarm[-1]
+
+
+def test_signals_that_repeat_one_another_and_one_without_size() -> None:
+    rows = np.column_stack([GOOD, GOOD[:, 0], 1e300 * GOOD[:, 1]])
+    learned = fit(rows, [*NAMES, "twice", "huge"])
+    assert learned.dropped == ("huge",)
+    tested = plant(2000, 9)
+    tested = np.column_stack([tested, tested[:, 0], tested[:, 1]])
+    assert score(learned, tested).alarm.mean() < 0.03
+    tested[:, 8] += 0.5
+    assert score(learned, tested).alarm[20:].all()
+
+
 def test_kept_exactly() -> None:
     again = from_bytes(Monitor, to_bytes(LEARNED))
     assert again.names == LEARNED.names and again.dropped == ()
@@ -159,7 +176,7 @@ def test_what_cannot_be_learned_is_refused() -> None:
         fit(GOOD, NAMES[:7])
     with pytest.raises(Refused, match="too few to smooth"):
         fit(GOOD[:400], NAMES, smooth=60)
-    with pytest.raises(Refused, match="window of 1 rows of 700"):
+    with pytest.raises(Refused, match="700 signals are more than the 600"):
         fit(np.random.default_rng(0).normal(size=(3000, 700)), [str(i) for i in range(700)])
     with pytest.raises(Refused, match="trained on 8"):
         score(LEARNED, np.ones((3, 7)))
