@@ -3,10 +3,11 @@ import type { ImportForm } from "../src/lib/api/types";
 import { exportLeft, fromLocal, importLeft, localText, withTime } from "../src/lib/exchange";
 
 test("an import's time left follows from the samples that its rows give and their pace", () => {
-  const one = { state: "running", rows: 1000, rows_total: 5000, samples: 8000, rate: 4000 } as const;
+  const one = { state: "running", note: "", rows: 1000, rows_total: 5000, samples: 8000, rate: 4000 } as const;
   expect(importLeft(one)).toBe(8);
   expect(importLeft({ ...one, rate: 0 })).toBeNull();
   expect(importLeft({ ...one, rows: 5000 })).toBeNull();
+  expect(importLeft({ ...one, note: "the bus is full" })).toBeNull();
   expect(importLeft({ ...one, state: "paused" })).toBeNull();
 });
 

@@ -3,9 +3,9 @@
 import type { Exported, ImportBrief, ImportForm, Micros } from "./api/types";
 import { zoneOffset } from "./time";
 
-/** Seconds until an import that runs is done; null where its pace does not tell. */
-export function importLeft(one: Pick<ImportBrief, "state" | "rows" | "rows_total" | "samples" | "rate">): number | null {
-  if (one.state !== "running" || !one.rows || !one.rate || one.rows >= one.rows_total) return null;
+/** Seconds until an import that runs is done; null where its pace does not tell, as while it waits. */
+export function importLeft(one: Pick<ImportBrief, "state" | "note" | "rows" | "rows_total" | "samples" | "rate">): number | null {
+  if (one.state !== "running" || one.note || !one.rows || !one.rate || one.rows >= one.rows_total) return null;
   return ((one.rows_total - one.rows) * one.samples) / one.rows / one.rate;
 }
 
