@@ -14,7 +14,8 @@ from lineshaft.rooms.twins.fmi import FmuHost, Limits, describe
 from tests.twins.fmi import forge
 from tests.twins.fmi.forge import MODES
 
-QUICK = Limits(memory_mb=128, start_s=10, step_s=0.7)
+QUICK = Limits(memory_mb=128)
+IMPATIENT = Limits(memory_mb=128, step_s=1)
 
 
 @pytest.fixture(params=[2, 3])
@@ -124,22 +125,28 @@ def _library(path: Path) -> bytes:
 
 
 BAD = {
-    "hangs": ("fmi.hung", "kept still for too long in the step from 0.9 s"),
-    "segv": ("fmi.crashed", r"crashed \(SIGSEGV\) in the step from 0.9 s"),
-    "exits": ("fmi.crashed", r"crashed \(exit code 7\) in the step from 0.9 s"),
-    "fails": ("fmi.failed", "failed in the step from 0.9 s: fmi.DoStep failed with status 3"),
-    "greedy": ("fmi.memory", r"ran out of memory .*crashed \(SIGSEGV\) in the step from"),
-    "lurks": ("fmi.memory", r"ran out of memory \(\d+ of 128 MiB taken\): failed in the step from"),
+    "hangs": ("fmi.hung", "kept still for too long in a step after 0.9 s"),
+    "segv": ("fmi.crashed", r"crashed \(SIGSEGV\) in a step after 0.9 s"),
+    "exits": ("fmi.crashed", r"crashed \(exit code 7\) in a step after 0.9 s"),
+    "fails": ("fmi.failed", "failed in a step after 0.9 s: fmi.DoStep failed with status 3"),
+    "greedy": ("fmi.memory", r"ran out of memory .*crashed \(SIGSEGV\) in a step after"),
+    "lurks": ("fmi.memory", r"ran out of memory \(\d+ of 128 MiB taken\): failed in a step after"),
     "forks": ("fmi.hung", "kept still for too long"),
 }
 
 
-@pytest.mark.parametrize("mode", BAD)
-def test_a_bad_fmu_is_stopped_and_named_while_another_goes_on(lag: Path, mode: str) -> None:
-    code, words = BAD[mode]
+@pytest.mark.parametrize(
+    ("mode", "version"),
+    [("hangs", 2), ("hangs", 3), ("segv", 2), ("segv", 3), ("exits", 3), ("fails", 2), ("fails", 3),
+     ("greedy", 2), ("lurks", 3), ("forks", 2)],
+)  # fmt: skip
+def test_a_bad_fmu_is_stopped_and_named_while_another_goes_on(
+    lags: dict[int, Path], mode: str, version: int
+) -> None:
+    (code, words), lag = BAD[mode], lags[version]
     with (
         FmuHost.start(lag, QUICK) as good,
-        FmuHost.start(lag, QUICK, {"mode": MODES[mode]}) as bad,
+        FmuHost.start(lag, IMPATIENT, {"mode": MODES[mode]}) as bad,
     ):
         bad.advance(np.arange(1, 10) / 10, _inputs(bad, 9))
         began = time.monotonic()
@@ -147,7 +154,7 @@ def test_a_bad_fmu_is_stopped_and_named_while_another_goes_on(lag: Path, mode: s
             for _ in range(3):
                 bad.step(_inputs(bad, 1)[0], 0.1)
         assert caught.value.code == code
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 10
         with pytest.raises(Broken, match=lag.name) as again:
             bad.save()
         assert again.value.code == code
@@ -172,11 +179,11 @@ def unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_hang_in_a_long_call_is_noticed_in_the_time_of_one_step(lag: Path) -> None:
-    with FmuHost.start(lag, QUICK, {"mode": MODES["hangs"]}) as host:
+    with FmuHost.start(lag, IMPATIENT, {"mode": MODES["hangs"]}) as host:
         began = time.monotonic()
-        with pytest.raises(Broken, match=r"in the step from 0\.\d+ s"):
-            host.advance(np.arange(1, 100_001) / 100_000 * 20, _inputs(host, 100_000))
-        assert time.monotonic() - began < 5
+        with pytest.raises(Broken, match=r"in a step after \d"):
+            host.advance(np.arange(1, 50_001) / 50_000 * 20, _inputs(host, 50_000))
+        assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("mode", ["prints", "outside", "starts"])
