@@ -24,8 +24,8 @@ from bench.figures import Figure, judge
 from bench.ground import Ground, check_disk, clean_folder, run_platform, say
 from lineshaft.records import open_records
 from lineshaft.rooms.twins.engine.behaviours.lag import LAG
-from lineshaft.rooms.twins.engine.fleet import Setup
 from lineshaft.rooms.twins.engine.scalar import LagFleet
+from lineshaft.rooms.twins.engine.setup import Setup
 from lineshaft.rooms.twins.model import Binding, Twin
 from lineshaft.rooms.twins.model import Figure as Constant
 from lineshaft.rooms.twins.store import TwinStore

@@ -235,6 +235,7 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
         exchange_router(imports, exports),
         calculation_doors,
         sql_router(queries),
+        _twin_doors(bus, engine, signals, history),
     ]
     hearing = _hear_states(bus, overview, board, live)
     background = [tail.run(), live.follow_facts(), overview.measure(), hearing, queries.attend(),
@@ -342,6 +343,17 @@ def _calculations(
     return calculations, router(calculations)
 
 
+def _twin_doors(
+    bus: Bus, engine: "Engine", signals: "SignalStore", history: "HistoryService"
+) -> "APIRouter":
+    from lineshaft.rooms.plant.conversion import conversion
+    from lineshaft.rooms.twins.routes import router
+    from lineshaft.rooms.twins.service import TwinService
+    from lineshaft.rooms.twins.store import TwinStore
+
+    return router(TwinService(TwinStore(engine), bus, signals, history, signals.by_sid, conversion))
+
+
 def describe_api() -> dict[str, Any]:
     """Return the OpenAPI description: the one from which the console's types and the docs come."""
     from lineshaft.rooms.connect.routes import router as connect_router
@@ -350,6 +362,7 @@ def describe_api() -> dict[str, Any]:
     from lineshaft.rooms.history.grid_routes import router as grid_router
     from lineshaft.rooms.history.routes import router as history_router
     from lineshaft.rooms.plant.routes import router as plant_router
+    from lineshaft.rooms.twins.routes import router as twins_router
     from lineshaft.web import system
     from lineshaft.web.desk_routes import desk_router
     from lineshaft.web.doors import build_api
@@ -370,6 +383,7 @@ def describe_api() -> dict[str, Any]:
         grid_router(nobody, nobody),
         exchange_router(nobody, nobody),
         calculation_router(nobody),
+        twins_router(nobody),
         sql_router(nobody),
         logs_router(nobody),
         metrics_router(nobody, nobody, "", nobody, nobody),

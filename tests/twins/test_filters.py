@@ -13,8 +13,9 @@ from lineshaft.rooms.twins.engine import filters
 from lineshaft.rooms.twins.engine.behaviour import Behaviour
 from lineshaft.rooms.twins.engine.behaviours.four_tanks import FOUR_TANKS
 from lineshaft.rooms.twins.engine.behaviours.lag import LAG
-from lineshaft.rooms.twins.engine.fleet import Fleet, Setup
+from lineshaft.rooms.twins.engine.fleet import Fleet
 from lineshaft.rooms.twins.engine.scalar import LagFleet
+from lineshaft.rooms.twins.engine.setup import Setup
 
 SECOND = 1_000_000
 _any = st.floats(allow_nan=True, allow_infinity=True)

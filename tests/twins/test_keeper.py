@@ -15,7 +15,7 @@ from lineshaft.bus.client import data_stream, decode_block
 from lineshaft.core.samples import SampleBlock
 from lineshaft.records import metadata, open_records
 from lineshaft.rooms.twins.engine.runtime import Runtime
-from lineshaft.rooms.twins.keeper import kind_of
+from lineshaft.rooms.twins.jobs import kind_of
 from lineshaft.rooms.twins.model import Binding, Figure, Twin
 from lineshaft.rooms.twins.snapshots import Position, Snapshots
 from lineshaft.rooms.twins.store import TwinStore

@@ -27,12 +27,20 @@ from tests.web.test_people import MARK, browser, person
 
 # Written down again, apart from the table that the platform uses.
 PLANT = {"history", "signals", "sources", "certificates", "panel", "system", "notes", "views",
-         "calculations", "imports", "exports", "backup"}  # fmt: skip
+         "calculations", "imports", "exports", "backup", "twins"}  # fmt: skip
 VIEWER = {f"{kind}.read" for kind in PLANT}
 OPERATOR = VIEWER | {"notes.write", "views.write", "panel.write"}
 ENGINEER = OPERATOR | {
     f"{kind}.write"
-    for kind in ("signals", "sources", "certificates", "calculations", "imports", "exports")
+    for kind in (
+        "signals",
+        "sources",
+        "certificates",
+        "calculations",
+        "imports",
+        "exports",
+        "twins",
+    )
 }
 EVERYTHING = {f"{kind}.{action}" for kind in PLANT | {"people", "tokens", "audit"}
               for action in ("read", "write", "admin")}  # fmt: skip

@@ -16,14 +16,22 @@ SPECIAL: Final = frozenset({"public", "self", "key"})
 
 _READ_ALL: Final = (
     "history", "signals", "sources", "certificates", "panel", "system", "notes", "views",
-    "calculations", "imports", "exports", "backup",
+    "calculations", "imports", "exports", "backup", "twins",
 )  # fmt: skip
 _GRANTS: Final = {
     "viewer": [f"{kind}.read" for kind in _READ_ALL],
     "operator": ["notes.write", "views.write", "panel.write"],
     "engineer": [
         f"{kind}.write"
-        for kind in ("signals", "sources", "certificates", "calculations", "imports", "exports")
+        for kind in (
+            "signals",
+            "sources",
+            "certificates",
+            "calculations",
+            "imports",
+            "exports",
+            "twins",
+        )
     ],
     "administrator": [
         f"{kind}.{action}"

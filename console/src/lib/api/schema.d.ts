@@ -1031,6 +1031,128 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/twins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Twins and how they are doing */
+        get: operations["list_twins"];
+        put?: never;
+        /** Mirror a machine */
+        post: operations["add_twin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/twins/behaviours": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Kinds of machines that can be mirrored */
+        get: operations["list_behaviours"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/twins/whatif": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say what would happen if */
+        post: operations["ask_whatif"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/twins/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One twin */
+        get: operations["get_twin"];
+        /** Give a twin other figures */
+        put: operations["change_twin"];
+        post?: never;
+        /** Forget a twin; its signals' samples stay */
+        delete: operations["remove_twin"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/twins/{number}/fit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Fit a twin's figures to a period of history */
+        post: operations["fit_twin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/twins/{number}/learn": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Teach a twin how it looks when all is well */
+        post: operations["teach_twin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/twins/{number}/state": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a twin believed at a moment */
+        get: operations["twin_state"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/views": {
         parameters: {
             query?: never;
@@ -1189,6 +1311,55 @@ export interface components {
             state: string;
             /** To */
             to: number;
+        };
+        /**
+         * BandView
+         * @description The band of one output, in its signal's unit.
+         */
+        BandView: {
+            /** High */
+            high: number[];
+            /** Low */
+            low: number[];
+            /** Middle */
+            middle: number[];
+            /** Output */
+            output: string;
+            /** Sid */
+            sid: number;
+            /** Twin */
+            twin: string;
+        };
+        /**
+         * BehaviourForm
+         * @description A kind of machine.
+         */
+        BehaviourForm: {
+            /** Inputs */
+            inputs: components["schemas"]["PortForm"][];
+            /** Name */
+            name: string;
+            /** Outputs */
+            outputs: components["schemas"]["PortForm"][];
+            /** Parameters */
+            parameters: components["schemas"]["ParameterForm"][];
+            /**
+             * Source
+             * @description standard or paper of its equations
+             */
+            source: string;
+            /** States */
+            states: components["schemas"]["StateForm"][];
+            /** Title */
+            title: string;
+        };
+        /**
+         * BehaviourList
+         * @description All behaviours that are installed.
+         */
+        BehaviourList: {
+            /** Behaviours */
+            behaviours: components["schemas"]["BehaviourForm"][];
         };
         /**
          * Brief
@@ -1502,6 +1673,26 @@ export interface components {
              * @default []
              */
             uris: string[];
+        };
+        /**
+         * ChangeBody
+         * @description From `at_s` on a signal has another value, reached in `ramp_s`.
+         */
+        ChangeBody: {
+            /**
+             * At S
+             * @default 0
+             */
+            at_s: number;
+            /**
+             * Ramp S
+             * @default 0
+             */
+            ramp_s: number;
+            /** Sid */
+            sid: number;
+            /** Value */
+            value: number;
         };
         /**
          * CheckAnswer
@@ -1864,6 +2055,55 @@ export interface components {
             sid: number;
         };
         /**
+         * FigureView
+         * @description A parameter: its standard deviation where it was fitted; `is_set` by a person.
+         */
+        FigureView: {
+            /**
+             * Is Set
+             * @default false
+             */
+            is_set: boolean;
+            /** Sigma */
+            sigma?: number | null;
+            /** Value */
+            value: number;
+        };
+        /**
+         * FitAnswer
+         * @description A twin with fitted figures, and how well they fit.
+         */
+        FitAnswer: {
+            /** Outputs */
+            outputs: {
+                [key: string]: components["schemas"]["OutputFit"];
+            };
+            twin: components["schemas"]["TwinView"];
+            /**
+             * Unknown
+             * @description parameters that this history cannot tell
+             */
+            unknown: string[];
+        };
+        /**
+         * FitRequest
+         * @description A period to fit to; `free` names the parameters (all that may be where null).
+         */
+        FitRequest: {
+            /** Free */
+            free?: string[] | null;
+            /** From */
+            from: number;
+            /**
+             * Keep
+             * @description take the figures over at once
+             * @default false
+             */
+            keep: boolean;
+            /** To */
+            to: number;
+        };
+        /**
          * Form
          * @description Everything that turns a file into samples. `prefix` (enterprise/site/area/line/machine) goes
          *     before names that are no paths; `apostrophes` takes back the one that our own CSV puts before
@@ -1935,6 +2175,29 @@ export interface components {
          * @enum {string}
          */
         Format: "json" | "arrow" | "csv";
+        /**
+         * FutureBody
+         * @description A future to look at.
+         */
+        FutureBody: {
+            /** Changes */
+            changes?: components["schemas"]["ChangeBody"][];
+            /**
+             * Name
+             * @default
+             */
+            name: string;
+        };
+        /**
+         * FutureView
+         * @description One future.
+         */
+        FutureView: {
+            /** Name */
+            name: string;
+            /** Outputs */
+            outputs: components["schemas"]["BandView"][];
+        };
         /**
          * Gaps
          * @description Gaps of the last 24 hours.
@@ -2463,6 +2726,18 @@ export interface components {
             to: number;
         };
         /**
+         * OutputFit
+         * @description How well an output is told; `rmse_held` on the part that was not fitted.
+         */
+        OutputFit: {
+            /** R2 */
+            r2: number | null;
+            /** Rmse */
+            rmse: number;
+            /** Rmse Held */
+            rmse_held: number | null;
+        };
+        /**
          * OwnChange
          * @description What one changes of oneself; what is left out stays.
          */
@@ -2490,6 +2765,26 @@ export interface components {
             speed?: number | null;
         };
         /**
+         * ParameterForm
+         * @description A constant of a machine.
+         */
+        ParameterForm: {
+            /** High */
+            high: number;
+            /** Is Fitted */
+            is_fitted: boolean;
+            /** Low */
+            low: number;
+            /** Name */
+            name: string;
+            /** Text */
+            text: string;
+            /** Unit */
+            unit: string;
+            /** Value */
+            value: number;
+        };
+        /**
          * PasswordChange
          * @description The password that holds, and the one that shall.
          */
@@ -2498,6 +2793,16 @@ export interface components {
             old: string;
             /** Password */
             password: string;
+        };
+        /**
+         * Period
+         * @description A stretch of history, µs UTC.
+         */
+        Period: {
+            /** From */
+            from: number;
+            /** To */
+            to: number;
         };
         /**
          * Person
@@ -2584,6 +2889,16 @@ export interface components {
             ts: number;
             /** V */
             v: number;
+        };
+        /**
+         * PortForm
+         * @description An input or output; an empty unit stands for that of the bound signal.
+         */
+        PortForm: {
+            /** Name */
+            name: string;
+            /** Unit */
+            unit: string;
         };
         /**
          * PreviewAnswer
@@ -3379,6 +3694,28 @@ export interface components {
             skip_problems: boolean;
         };
         /**
+         * StateAnswer
+         * @description What was believed at a moment.
+         */
+        StateAnswer: {
+            /** At */
+            at: number | null;
+            /** Values */
+            values: {
+                [key: string]: number | null;
+            };
+        };
+        /**
+         * StateForm
+         * @description A state of a behaviour.
+         */
+        StateForm: {
+            /** Name */
+            name: string;
+            /** Unit */
+            unit: string;
+        };
+        /**
          * StatisticsAnswer
          * @description Statistics of one range.
          */
@@ -3575,6 +3912,215 @@ export interface components {
             sid: number | null;
         };
         /**
+         * TwinChange
+         * @description A twin as it shall be; `revision` is the one that was looked at.
+         */
+        TwinChange: {
+            /** Behaviour */
+            behaviour: string;
+            /**
+             * Clock
+             * @description signal that tells how fast its plant runs
+             */
+            clock?: number | null;
+            /**
+             * Enabled
+             * @default true
+             */
+            enabled: boolean;
+            /** Inputs */
+            inputs?: {
+                [key: string]: number;
+            };
+            /**
+             * Machine
+             * @description enterprise/site/area/line/machine
+             */
+            machine: string;
+            /**
+             * Method
+             * @default unscented
+             * @enum {string}
+             */
+            method: "kalman" | "unscented" | "open";
+            /** Name */
+            name: string;
+            /** Noises */
+            noises?: {
+                [key: string]: number;
+            };
+            /** Outputs */
+            outputs: {
+                [key: string]: number;
+            };
+            /** Parameters */
+            parameters?: {
+                [key: string]: components["schemas"]["FigureView"];
+            };
+            /** Revision */
+            revision: number;
+            /** Spreads */
+            spreads?: {
+                [key: string]: number;
+            };
+            /** Starts */
+            starts?: {
+                [key: string]: number;
+            };
+            /** Walks */
+            walks?: {
+                [key: string]: number;
+            };
+        };
+        /**
+         * TwinDraft
+         * @description A twin as a person defines it; `inputs` and `outputs` by port, as sids.
+         */
+        TwinDraft: {
+            /** Behaviour */
+            behaviour: string;
+            /**
+             * Clock
+             * @description signal that tells how fast its plant runs
+             */
+            clock?: number | null;
+            /**
+             * Enabled
+             * @default true
+             */
+            enabled: boolean;
+            /** Inputs */
+            inputs?: {
+                [key: string]: number;
+            };
+            /**
+             * Machine
+             * @description enterprise/site/area/line/machine
+             */
+            machine: string;
+            /**
+             * Method
+             * @default unscented
+             * @enum {string}
+             */
+            method: "kalman" | "unscented" | "open";
+            /** Name */
+            name: string;
+            /** Noises */
+            noises?: {
+                [key: string]: number;
+            };
+            /** Outputs */
+            outputs: {
+                [key: string]: number;
+            };
+            /** Parameters */
+            parameters?: {
+                [key: string]: components["schemas"]["FigureView"];
+            };
+            /** Spreads */
+            spreads?: {
+                [key: string]: number;
+            };
+            /** Starts */
+            starts?: {
+                [key: string]: number;
+            };
+            /** Walks */
+            walks?: {
+                [key: string]: number;
+            };
+        };
+        /**
+         * TwinList
+         * @description Twins, by machine and name.
+         */
+        TwinList: {
+            /** Twins */
+            twins: components["schemas"]["TwinView"][];
+        };
+        /**
+         * TwinView
+         * @description A twin and how it is doing.
+         */
+        TwinView: {
+            /**
+             * At
+             * @description stamp of its newest estimate, µs UTC
+             */
+            at: number | null;
+            /** Behaviour */
+            behaviour: string;
+            /** Clock */
+            clock: number | null;
+            /** Enabled */
+            enabled: boolean;
+            /**
+             * Estimates
+             * @description sids of its own signals, by output and state; 'score': its distance
+             */
+            estimates: {
+                [key: string]: number;
+            };
+            /** Id */
+            id: string;
+            /** Inputs */
+            inputs: {
+                [key: string]: number;
+            };
+            /**
+             * Is Taught
+             * @description whether it knows how a good period looks
+             */
+            is_taught: boolean;
+            /** Machine */
+            machine: string;
+            /** Method */
+            method: string;
+            /** Name */
+            name: string;
+            /** Noises */
+            noises: {
+                [key: string]: number;
+            };
+            /** Outputs */
+            outputs: {
+                [key: string]: number;
+            };
+            /** Parameters */
+            parameters: {
+                [key: string]: components["schemas"]["FigureView"];
+            };
+            /** Revision */
+            revision: number;
+            /**
+             * Score
+             * @description -log10 of how rarely a healthy machine is that far from its twin
+             */
+            score: number | null;
+            /** Spreads */
+            spreads: {
+                [key: string]: number;
+            };
+            /** Starts */
+            starts: {
+                [key: string]: number;
+            };
+            /**
+             * State
+             * @description running, untaught, waiting or disabled
+             */
+            state: string;
+            /** Trained From */
+            trained_from: number | null;
+            /** Trained To */
+            trained_to: number | null;
+            /** Walks */
+            walks: {
+                [key: string]: number;
+            };
+        };
+        /**
          * ViewChange
          * @description What changes of a view; what is left out stays.
          */
@@ -3612,6 +4158,50 @@ export interface components {
         ViewList: {
             /** Views */
             views: components["schemas"]["SavedView"][];
+        };
+        /**
+         * WhatIfAnswer
+         * @description Times in plant seconds after `at`, and what happens by then.
+         */
+        WhatIfAnswer: {
+            /** At */
+            at: number;
+            /** Futures */
+            futures: components["schemas"]["FutureView"][];
+            /** Times */
+            times: number[];
+        };
+        /**
+         * WhatIfRequest
+         * @description What would happen if; `at` null is now.
+         */
+        WhatIfRequest: {
+            /** At */
+            at?: number | null;
+            /**
+             * Count
+             * @default 100
+             */
+            count: number;
+            /** Futures */
+            futures: components["schemas"]["FutureBody"][];
+            /** Horizon S */
+            horizon_s: number;
+            /**
+             * Seed
+             * @default 1
+             */
+            seed: number;
+            /**
+             * Share
+             * @description of the futures lie within the band
+             * @default 0.9
+             */
+            share: number;
+            /** Step S */
+            step_s?: number | null;
+            /** Twins */
+            twins: string[];
         };
         /**
          * Who
@@ -6857,6 +7447,424 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Trend"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_twins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TwinList"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    add_twin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TwinDraft"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TwinView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_behaviours: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BehaviourList"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    ask_whatif: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WhatIfRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhatIfAnswer"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_twin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TwinView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    change_twin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TwinChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TwinView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    remove_twin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    fit_twin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FitRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FitAnswer"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    teach_twin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Period"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TwinView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    twin_state: {
+        parameters: {
+            query?: {
+                at?: number | null;
+            };
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StateAnswer"];
                 };
             };
             /** @description Refused: asking again will not help */

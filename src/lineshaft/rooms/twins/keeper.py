@@ -21,9 +21,9 @@ from lineshaft.bus.streams import end
 from lineshaft.clock import monotonic_s
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.core.samples import MAX_ROWS, SampleBlock
-from lineshaft.rooms.twins.engine.runtime import Kind, Runtime, compiled_kind
+from lineshaft.rooms.twins.engine.runtime import Runtime
+from lineshaft.rooms.twins.jobs import kind_of
 from lineshaft.rooms.twins.model import SOURCE, Twin
-from lineshaft.rooms.twins.plugins import behaviours
 from lineshaft.rooms.twins.snapshots import Position, Snapshots
 from lineshaft.rooms.twins.store import TwinStore
 
@@ -45,15 +45,6 @@ async def keep_twins(bus: Bus, store: TwinStore, folder: Path, stop: asyncio.Eve
 
     await bus.serve("twins", "changed", changed)
     await keeper.run(stop)
-
-
-def kind_of(twin: Twin) -> Kind:
-    """Return how a twin is run."""
-    behaviour = behaviours().get(twin.behaviour)
-    if behaviour is None:
-        raise Refused(f"'{twin.name}' behaves like '{twin.behaviour}', which is not installed",
-                      code="twin.behaviour", hint="See GET /twins/behaviours")  # fmt: skip
-    return compiled_kind(twin, behaviour)
 
 
 class Keeper:

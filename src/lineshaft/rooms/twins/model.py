@@ -8,13 +8,19 @@ signals of the source `twin` under its machine: history, trends and rules take t
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lineshaft.core.errors import Refused
 
-__all__ = ["IDENTIFIED", "LEARNED", "METHODS", "SCORE", "SOURCE", "Binding", "Figure", "Twin"]
+__all__ = [
+    "IDENTIFIED", "LEARNED", "METHODS", "SCORE", "SOURCE", "Asked", "Binding", "Figure", "Future",
+    "Twin",
+]  # fmt: skip
 
 SOURCE: Final = "twin"
 SCORE: Final = "score"
@@ -118,3 +124,22 @@ class Twin:
     def with_estimates(self, estimates: Mapping[str, int]) -> "Twin":
         """Return this twin with its own signals."""
         return replace(self, estimates=dict(estimates))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A twin as it is known when the futures begin: states and covariance, signal values held by
+    its inputs (NaN: the form's)."""
+
+    twin: Twin
+    x: NDArray[np.float64]
+    p: NDArray[np.float64]
+    inputs: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Future:
+    """A question: changes of signals (sid, at_s, value, ramp_s) in the signals' units."""
+
+    name: str
+    changes: Sequence[tuple[int, float, float, float]]

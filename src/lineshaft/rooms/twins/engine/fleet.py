@@ -14,8 +14,9 @@ import numpy as np
 from lineshaft.rooms.twins.engine import filters
 from lineshaft.rooms.twins.engine.behaviour import Behaviour, Vector
 from lineshaft.rooms.twins.engine.compiled import Kernels, compile_behaviour
+from lineshaft.rooms.twins.engine.setup import Setup
 
-__all__ = ["METHODS", "Estimates", "Fleet", "Setup"]
+__all__ = ["METHODS", "Estimates", "Fleet"]
 
 METHODS: Final = {
     "open": filters.OPEN, "kalman": filters.KALMAN, "unscented": filters.UNSCENTED,
@@ -27,31 +28,6 @@ _SAVED: Final = (
     "spread",
     "ring_n",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """One twin's own figures, vectors in the order of its behaviour's form: `parameters`, the
-    states it starts from with their `spread`, their random `walk` and the sensors' `noise`."""
-
-    parameters: Vector
-    start: Vector
-    spread: Vector
-    walk: Vector
-    noise: Vector
-    inputs: Vector
-
-    @classmethod
-    def of(cls, behaviour: Behaviour) -> "Setup":
-        """Return what the behaviour's form says."""
-        return cls(
-            behaviour.defaults(),
-            behaviour.start(),
-            np.array([state.spread for state in behaviour.states]),
-            np.array([state.noise for state in behaviour.states]),
-            np.array([port.noise for port in behaviour.outputs]),
-            behaviour.resting(),
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,13 @@ from lineshaft.core.samples import Floats, Ints, SampleBlock
 from lineshaft.rooms.twins.engine import filters
 from lineshaft.rooms.twins.engine.behaviour import Behaviour
 from lineshaft.rooms.twins.engine.behaviours.lag import LAG
-from lineshaft.rooms.twins.engine.fleet import Array, Estimates, Fleet, Setup
+from lineshaft.rooms.twins.engine.fleet import Array, Estimates, Fleet
 from lineshaft.rooms.twins.engine.plant_time import PlantTime
 from lineshaft.rooms.twins.engine.scalar import LagFleet
+from lineshaft.rooms.twins.engine.setup import setup_of
 from lineshaft.rooms.twins.model import Twin
 
-__all__ = ["Columns", "Runtime", "setup_of"]
+__all__ = ["Columns", "Kind", "Runner", "Runtime", "compiled_kind"]
 
 _STATES_US: Final = 1_000_000
 
@@ -34,26 +35,6 @@ class Columns:
     sid: Ints
     ts: Ints
     v: Floats
-
-
-def setup_of(twin: Twin, behaviour: Behaviour) -> Setup:
-    """Return a twin's figures in the order of its behaviour's form."""
-    form = Setup.of(behaviour)
-    states = [state.name for state in behaviour.states]
-    outputs = [port.name for port in behaviour.outputs]
-    figures = {name: figure.value for name, figure in twin.parameters.items()}
-
-    def taken(names: Iterable[str], given: Mapping[str, float], default: Floats) -> Floats:
-        return np.array([given.get(n, d) for n, d in zip(names, default, strict=True)])
-
-    return Setup(
-        taken((one.name for one in behaviour.parameters), figures, form.parameters),
-        taken(states, twin.starts, form.start),
-        taken(states, twin.spreads, form.spread),
-        taken(states, twin.walks, form.walk),
-        taken(outputs, twin.noises, form.noise),
-        form.inputs,
-    )
 
 
 class Runner(Protocol):

@@ -1,0 +1,172 @@
+"""The jobs that the worker does: fit, learn, futures. Plain functions of what they are given."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lineshaft.core.errors import Refused
+from lineshaft.rooms.twins.engine import drift, filters, kept
+from lineshaft.rooms.twins.engine.fit import fit
+from lineshaft.rooms.twins.engine.runtime import Kind, compiled_kind
+from lineshaft.rooms.twins.engine.series import Series
+from lineshaft.rooms.twins.engine.setup import setup_of
+from lineshaft.rooms.twins.engine.whatif import Change, Member, Source, run_futures
+from lineshaft.rooms.twins.model import Asked, Figure, Future, Twin
+from lineshaft.rooms.twins.plugins import behaviours
+
+__all__ = ["fit_twin", "kind_of", "learn_twin", "run_whatif"]
+
+Array = np.ndarray[Any, Any]
+
+
+def kind_of(twin: Twin) -> Kind:
+    """Return how a twin is run; Refused where nobody knows its behaviour."""
+    behaviour = behaviours().get(twin.behaviour)
+    if behaviour is None:
+        raise Refused(f"'{twin.name}' behaves like '{twin.behaviour}', which is not installed",
+                      code="twin.behaviour", hint="See GET /twins/behaviours")  # fmt: skip
+    return compiled_kind(twin, behaviour)
+
+
+def ports_of(twin: Twin, kind: Kind) -> list[int]:
+    """Return the sids of a twin's ports in the order of its behaviour, 0 where none is bound."""
+    bound = [twin.inputs.get(name) for name in kind.inputs]
+    bound += [twin.outputs.get(name) for name in kind.outputs]
+    return [0 if one is None else one.sid for one in bound]
+
+
+def _scaled(twin: Twin, kind: Kind, values: Array) -> Array:
+    """Return signal values `(T, ports)` in the ports' units."""
+    scaled = values.copy()
+    for column, name in enumerate((*kind.inputs, *kind.outputs)):
+        bound = (twin.inputs if column < len(kind.inputs) else twin.outputs).get(name)
+        if bound is not None:
+            scaled[:, column] = scaled[:, column] * bound.scale + bound.offset
+    return scaled
+
+
+def fit_twin(
+    twin: Twin, series: Series, free: Sequence[str] | None
+) -> tuple[Twin, Mapping[str, Any]]:
+    """Return the twin with figures fitted to history, and how well they fit."""
+    kind, behaviour = kind_of(twin), behaviours()[twin.behaviour]
+    values, m = _scaled(twin, kind, series.values), len(kind.inputs)
+    setup = setup_of(twin, behaviour)
+    if free is None:
+        free = [p.name for p in behaviour.parameters if p.is_fitted
+                and not (p.name in twin.parameters and twin.parameters[p.name].is_set)]  # fmt: skip
+    found = fit(behaviour, series.seconds, values[:, :m], values[:, m:], setup.parameters, free)
+    figures = dict(twin.parameters)
+    for index, parameter in enumerate(behaviour.parameters):
+        if parameter.name in free:
+            sigma = float(found.sigma[index])
+            figures[parameter.name] = Figure(
+                float(found.parameters[index]), sigma if np.isfinite(sigma) else None
+            )
+    fitted = replace(
+        twin, parameters=figures, trained_from=int(series.wall[0]), trained_to=int(series.wall[-1]),
+        starts=_named(kind.states, found.start), walks=_named(kind.states, found.walks),
+        noises=_named(kind.outputs, found.noises), healthy=b"",
+    )  # fmt: skip
+    quality = {
+        name: {"rmse": float(a), "rmse_held": float(b), "r2": float(c)}
+        for name, a, b, c in zip(kind.outputs, found.rmse, found.rmse_held, found.r2, strict=True)
+    }
+    return fitted, {"outputs": quality, "unknown": list(found.unknown)}
+
+
+def _named(names: Sequence[str], values: Array) -> dict[str, float]:
+    return {n: float(v) for n, v in zip(names, values, strict=True) if np.isfinite(v)}
+
+
+def learn_twin(twin: Twin, series: Series) -> Twin:
+    """Return the twin knowing how its innovations look in a good period."""
+    kind = kind_of(twin)
+    runner = kind.open()
+    row, (count, ports) = runner.add(kind.given), series.values.shape
+    values = _scaled(twin, kind, series.values)
+    at = np.repeat(np.rint(series.seconds * 1e6).astype(np.int64) + 1, ports)
+    port = np.tile(np.arange(ports), count)
+    heard = np.isfinite(values).ravel()
+    found = runner.process(np.full(int(heard.sum()), row), port[heard], at[heard],
+                           values.ravel()[heard])  # fmt: skip
+    told = found.flag == filters.ESTIMATED
+    channel = port[heard][told] - len(kind.inputs)
+    healthy = drift.learn(channel, found.z[told], at[heard][told], len(kind.outputs),
+                          bin_us=_bin_us(series))  # fmt: skip
+    if not healthy.ready.any():
+        raise Refused("that period is too short to learn from", code="twin.learn",
+                      hint="Take at least 300 samples of an output over at least 24 times ten "
+                           "minutes of plant time")  # fmt: skip
+    return replace(twin, healthy=kept.to_bytes(healthy), trained_from=int(series.wall[0]),
+                   trained_to=int(series.wall[-1]))  # fmt: skip
+
+
+def _bin_us(series: Series) -> int:
+    """Return the bin of time in which a slow drift is looked for: ten minutes, or less where the
+    good period has fewer than 48 of those."""
+    return int(min(600e6, max(series.seconds[-1] * 1e6 / 48, 1e6)))
+
+
+def run_whatif(
+    asked: Sequence[Asked], futures: Sequence[Future], horizon_s: float, step_s: float,
+    count: int, seed: int, share: float,
+) -> Mapping[str, Any]:  # fmt: skip
+    """Return times and, by future and twin and output, the band in the signals' units."""
+    fed = {bound.sid: (i, j) for i, one in enumerate(asked)
+           for j, name in enumerate(kind_of(one.twin).outputs)
+           if (bound := one.twin.outputs.get(name)) is not None}  # fmt: skip
+    members = [_member(one, index, fed) for index, one in enumerate(asked)]
+    answers, times = [], np.zeros(0)
+    for future in futures:
+        changes = [c for change in future.changes for c in _changes(asked, *change)]
+        found = run_futures(members, changes, horizon_s=horizon_s, step_s=step_s, count=count,
+                            seed=seed)  # fmt: skip
+        times, bands = found.times, found.bands(share)
+        outputs, column = [], 0
+        for one in asked:
+            for name in kind_of(one.twin).outputs:
+                bound = one.twin.outputs.get(name)
+                if bound is not None:
+                    edges = (bands[:, :, column] - bound.offset) / bound.scale
+                    low, middle, high = edges if bound.scale > 0 else edges[::-1]
+                    outputs.append({"twin": one.twin.id, "output": name, "sid": bound.sid,
+                                    "low": low, "middle": middle, "high": high})  # fmt: skip
+                column += 1
+        answers.append({"name": future.name, "outputs": outputs})
+    return {"times": times, "futures": answers}
+
+
+def _member(one: Asked, index: int, fed: Mapping[int, tuple[int, int]]) -> Member:
+    behaviour = behaviours()[one.twin.behaviour]
+    setup, twin = setup_of(one.twin, behaviour), one.twin
+    inputs, sources = setup.inputs.copy(), []
+    for j, port in enumerate(behaviour.inputs):
+        bound = twin.inputs.get(port.name)
+        feeding = fed.get(bound.sid) if bound is not None else None
+        is_fed = feeding is not None and feeding[0] != index
+        sources.append(Source(*feeding) if feeding is not None and is_fed else Source())
+        if bound is not None and np.isfinite(one.inputs[j]):
+            inputs[j] = one.inputs[j] * bound.scale + bound.offset
+    sigma = np.array([twin.parameters[p.name].sigma or 0.0 if p.name in twin.parameters else 0.0
+                      for p in behaviour.parameters])  # fmt: skip
+    return Member(behaviour, one.x, one.p, setup.parameters, sigma, setup.walk, inputs,
+                  tuple(sources))  # fmt: skip
+
+
+def _changes(
+    asked: Sequence[Asked], sid: int, at_s: float, value: float, ramp_s: float
+) -> list[Change]:
+    """Return a signal's change at every input that it moves; Refused where it moves none."""
+    found = [
+        Change(i, j, at_s, value * bound.scale + bound.offset, ramp_s)
+        for i, one in enumerate(asked)
+        for j, port in enumerate(behaviours()[one.twin.behaviour].inputs)
+        if (bound := one.twin.inputs.get(port.name)) is not None and bound.sid == sid
+    ]
+    if not found:
+        raise Refused(f"the signal {sid} moves none of these twins", code="twin.whatif",
+                      hint="Change a signal that is an input of one of them")  # fmt: skip
+    return found
