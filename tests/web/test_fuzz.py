@@ -87,3 +87,18 @@ def test_no_body_breaks_a_write(client: httpx.Client, method: str, path: str, bo
 @given(path=st.text(max_size=60))
 def test_no_path_breaks_the_doors(client: httpx.Client, path: str) -> None:
     judge(client.get("/api/v1/" + quote(path.strip("./"))))
+
+
+@pytest.mark.parametrize("path", ["sql", "signals/import", "session/code", "calculations/check"])
+def test_a_path_tells_which_methods_it_takes(client: httpx.Client, path: str) -> None:
+    answer = client.get(f"/api/v1/{path}")
+    judge(answer)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+def test_what_is_no_operation_is_looked_for_in_the_console(client: httpx.Client) -> None:
+    assert client.get("/").status_code == 200
+    for path in ("/api/v1/nothing", "/api/v1/signals/", "/nothing"):
+        answer = client.get(path)
+        judge(answer)
+        assert answer.status_code == 404

@@ -1,7 +1,8 @@
 """The guard in front of every operation: its declared right, checked in one place.
 
 Rules: an operation without a declared right is not built; what is not granted is refused before
-the operation reads its body; an operation that changes something needs its place in the audit.
+the operation reads its body, and a body that is held in memory has a bound; an operation that
+changes something needs its place in the audit.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -10,6 +11,8 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive
 
 from lineshaft.core.errors import Refused
 from lineshaft.web.audit import Audit
@@ -19,6 +22,7 @@ from lineshaft.web.sessions import Session
 __all__ = ["SAFE", "Operation", "Passage", "guard", "not_signed_in", "passage_of"]
 
 SAFE: Final = frozenset({"GET", "HEAD"})
+_MOST_BYTES: Final = 8_000_000  # of a body in memory; uploads are streams with limits of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +122,25 @@ def _guard_one(route: APIRoute, operation: Operation, make: Callable[[], Any]) -
 
         async def guarded(request: Request) -> Response:
             passage_of(request.scope).enter(operation, request.method)
+            if route.body_field is not None:
+                request = Request(request.scope, _bounded(request.receive))
             return await handle(request)
 
         return guarded
 
     # The hook by which FastAPI lets one wrap an operation before it reads the request.
     route.get_route_handler = make_guarded  # type: ignore[assignment,method-assign]
+
+
+def _bounded(receive: Receive) -> Receive:
+    size = 0
+
+    async def bounded() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > _MOST_BYTES:  # FastAPI would make any other error "There was an error parsing"
+            raise HTTPException(413, f"a body of more than {_MOST_BYTES} bytes")
+        return message
+
+    return bounded

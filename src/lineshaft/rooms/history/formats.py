@@ -46,7 +46,8 @@ def as_csv(rows: Rows, signals: Mapping[int, Signal]) -> bytes:
     names = pa.array([describe(int(q)) for q in kinds], pa.utf8())
     sids, whose = np.unique(rows.sid, return_inverse=True)
     known = [signals.get(int(sid)) for sid in sids]
-    paths = pa.array([s.path if s else str(n) for s, n in zip(known, sids, strict=True)], pa.utf8())
+    named = [s.path if s else str(n) for s, n in zip(known, sids, strict=True)]
+    paths = _harmless(pa.array(named, pa.utf8()))
     units = _harmless(pa.array([s.unit if s else "" for s in known], pa.utf8()))
     texts = pa.nulls(len(rows), pa.utf8()) if rows.s is None else _harmless(rows.s)
     stamps = pa.array(rows.ts).view(pa.timestamp("us"))

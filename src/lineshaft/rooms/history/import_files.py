@@ -45,6 +45,7 @@ _MAGIC: Final = {
     b"\x28\xb5\x2f\xfd": "a zstd archive", b"BZh": "a bzip2 archive", b"\xfd7zXZ": "an xz archive",
     b"7z\xbc\xaf": "a 7z archive", b"\xd0\xcf\x11\xe0": "a spreadsheet", b"ARROW1": "an Arrow file",
 }  # fmt: skip
+csv.field_size_limit(_CHUNK)  # a cell may be as long as a line, also where the form is guessed
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,6 @@ def _read_names(path: Path, dialect: Dialect) -> tuple[list[str], Place]:
         start, skipped = head.index(b"\n", start) + 1, skipped + 1
     end = _last_end(head[start:], dialect, 1, len(head) < _CHUNK, first=True)
     first = _decoded(head[start : start + end], dialect, skipped)[0].decode()
-    csv.field_size_limit(_CHUNK)
     lines = io.StringIO(first, newline="")
     cells = csv.reader(
         lines, delimiter=dialect.delimiter,
