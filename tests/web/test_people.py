@@ -339,3 +339,17 @@ def test_no_secret_is_told_anywhere(house: House) -> None:
     for path in kept:
         content = path.read_bytes()
         assert [s for s in secret if s.encode() in content] == [], path
+
+
+@pytest.mark.parametrize("shown", ["\u202eadmin", "a\0b", "a\x1b[31m", " "])
+def test_a_name_that_misleads_is_refused(house: House, shown: str) -> None:
+    name = fresh()
+    refused = house.ask("POST", "people", {"name": name, "role": "viewer", "display_name": shown})
+    assert refused.status_code == (201 if shown == " " else 422)
+    if shown != " ":
+        ask(house, "POST", "people", {"name": name, "role": "viewer"})
+    changed = house.ask("PUT", f"people/{name}", {"display_name": shown})
+    assert (changed.status_code, changed.json()["code"]) == (422, "desk.text")
+    assert {one["name"]: one for one in ask(house, "GET", "people")["people"]}[name][
+        "display_name"
+    ] == name

@@ -31,6 +31,7 @@ from sqlalchemy.exc import IntegrityError
 from lineshaft.clock import now_us
 from lineshaft.core.errors import Refused
 from lineshaft.records import metadata, reading
+from lineshaft.web.desk import check_text
 from lineshaft.web.rights import BUILT_IN, ROLES
 
 __all__ = ["Account", "Accounts", "accounts", "hash_secret", "no_person"]
@@ -111,8 +112,9 @@ class Accounts:
                           "local, nobody, platform, key are taken",
                           code="person.name", status=422)  # fmt: skip
         _check_role(role)
+        shown = check_text(display_name, "name") if display_name.strip() else name
         row = {
-            "name": name, "display_name": display_name.strip() or name, "role": role,
+            "name": name, "display_name": shown, "role": role,
             "password_hash": None, "enabled": True, "created": now_us(), "seen": None,
             "language": language,
         }  # fmt: skip
@@ -132,6 +134,8 @@ class Accounts:
         """Change display name, role, enabled or language and return the account."""
         if "role" in wanted:
             _check_role(wanted["role"])
+        if "display_name" in wanted:
+            wanted = {**wanted, "display_name": check_text(wanted["display_name"], "name")}
         with self._engine.begin() as connection:
             _one(connection, name)
             if wanted:
