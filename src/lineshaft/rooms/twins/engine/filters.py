@@ -11,7 +11,7 @@ rule: I. Arasaratnam, S. Haykin, IEEE Trans. Autom. Control 54 (2009) 1254).
 """
 
 import math
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numba import float64, int64, njit, types
@@ -20,7 +20,7 @@ from lineshaft.rooms.twins.engine.compiled import A1, A2, A3, ADVANCE, I1, MEASU
 
 __all__ = [
     "BAD_VALUE", "BELIEVED", "ESTIMATED", "INPUT", "KALMAN", "LATE", "OPEN", "RESTARTED", "RING",
-    "UNSCENTED", "run_filters",
+    "UNSCENTED", "Fleet", "run_filters",
 ]  # fmt: skip
 
 OPEN: Final = 0
@@ -40,8 +40,8 @@ _STEPS: Final = 1000
 _SEGMENTS: Final = 4 * RING
 _HUGE: Final = 1e120
 _SLACK_US: Final = 50_000
-_F3: Final = types.Array(float64, 3, "C")
-_I2: Final = types.Array(int64, 2, "C")
+I2: Final = types.Array(int64, 2, "C")
+I3: Final = types.Array(int64, 3, "C")
 _COMPILE: Final[dict[str, Any]] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
@@ -302,113 +302,169 @@ def _hear_input(
             ring_n[port] = n + 1
 
 
-@njit(
-    types.void(
-        ADVANCE, MEASURE, int64, float64,
-        A2, A3, A2, A2, A2, A2, I1, I1, I1, A2, A2, A1, A1, I1,
-        types.Array(int64, 3, "C"), _F3, _I2,
-        I1, I1, I1, A1, A1, A1, I1,
-    ),
-    **_COMPILE,
-)  # fmt: skip
+class Fleet(NamedTuple):
+    """Arrays of N twins with n states, m inputs, r outputs, k parameters: state `x (N, n)` and its
+    covariance `p (N, n, n)`, inputs in force `u (N, m)`, parameters `par (N, k)`, standard
+    deviations `walk (N, n)` and `noise (N, r)`, `t (N,)` µs of plant time, `started (N,)`,
+    `behind (N,)` how many samples in a row came late, `start`, `spread (N, n)`, bounds `low`,
+    `high (n,)`, `delays (m,)` indices into par, rings `(N, m, RING)` and their lengths `(N, m)`."""
+
+    x: Any
+    p: Any
+    u: Any
+    par: Any
+    walk: Any
+    noise: Any
+    t: Any
+    started: Any
+    behind: Any
+    start: Any
+    spread: Any
+    low: Any
+    high: Any
+    delays: Any
+    ring_t: Any
+    ring_v: Any
+    ring_n: Any
+
+
+class _Desk(NamedTuple):
+    """Memory that a kernel works in."""
+
+    root: Any
+    sigma: Any
+    moved: Any
+    y: Any
+    cross: Any
+    swap: Any
+    seg_dt: Any
+    seg_u: Any
+
+
+_FLEET: Final = types.NamedTuple(
+    (A2, A3, A2, A2, A2, A2, I1, I1, I1, A2, A2, A1, A1, I1, I3, A3, I2), Fleet
+)
+
+
+@njit(forceinline=True, **_COMPILE)
+def _is_in_time(f: Any, i: int, now: int, horizon: int, d: Any) -> bool:
+    """Return whether a twin may take an output of that time; one that has no state yet, or whose
+    state is worth nothing any more (long silence, clock set back), begins."""
+    if f.started[i] != 0 and now < f.t[i]:
+        if f.behind[i] < BELIEVED:
+            f.behind[i] += 1
+            return False
+        f.started[i] = 0
+    f.behind[i] = 0
+    if f.started[i] == 0 or now - f.t[i] > horizon:
+        if f.started[i] == 0:
+            f.x[i] = f.start[i]
+        _schedule(f.t[i], now, f.u[i], f.ring_t[i], f.ring_v[i], f.ring_n[i], d.seg_dt, d.seg_u)
+        _open_up(f.p[i], f.spread[i])
+        f.started[i], f.t[i] = 1, now
+    return True
+
+
+@njit(forceinline=True, **_COMPILE)
+def _predict(
+    advance: Any, method: int, longest: float, f: Any, i: int, now: int, d: Any
+) -> None:  # fmt: skip
+    """Bring a twin's state to a later time."""
+    x, p, n = f.x[i], f.p[i], f.x.shape[1]
+    count = _schedule(f.t[i], now, f.u[i], f.ring_t[i], f.ring_v[i], f.ring_n[i], d.seg_dt, d.seg_u)
+    if method == UNSCENTED:
+        _predict_unscented(advance, x, p, f.par[i], longest, d.seg_dt, d.seg_u, count,
+                           f.spread[i], d.root, d.sigma, d.moved, d.swap)  # fmt: skip
+    elif method == KALMAN:
+        _predict_kalman(advance, x, p, f.par[i], longest, d.seg_dt, d.seg_u, count, d.root,
+                        d.sigma, d.moved, d.swap)  # fmt: skip
+    else:
+        _flow(advance, x, f.par[i], longest, d.seg_dt, d.seg_u, count, d.moved[0], d.swap)
+        for a in range(n):
+            x[a] = d.moved[0, a]
+    dt = (now - f.t[i]) * 1e-6
+    for a in range(n):
+        if method != OPEN:
+            grown = p[a, a] + f.walk[i, a] * f.walk[i, a] * dt
+            # A state never gets less certain than it was at the start.
+            p[a, a] = min(grown, max(p[a, a], f.spread[i, a] * f.spread[i, a]))
+        x[a] = min(max(x[a], f.low[a]), f.high[a])
+    f.t[i] = now
+
+
+@njit(forceinline=True, **_COMPILE)
+def _restart(f: Any, i: int) -> None:
+    """Have a twin begin anew with its next sample."""
+    f.started[i] = 0
+    f.ring_n[i] = 0
+    f.x[i] = f.start[i]
+    _open_up(f.p[i], f.spread[i])
+
+
+@njit(forceinline=True, **_COMPILE)
+def _take(
+    measure: Any, method: int, f: Any, i: int, out: int, value: float, d: Any
+) -> tuple[float, float]:  # fmt: skip
+    """Correct a twin by one output's sample; return the estimate and the innovation over its
+    standard deviation, which is NaN where the twin had to begin anew."""
+    x, p = f.x[i], f.p[i]
+    if method == OPEN:
+        measure(x, f.u[i], f.par[i], d.y)
+        mean, variance = d.y[out], 0.0
+    else:
+        mean, variance = _expect(measure, method, x, p, f.u[i], f.par[i], f.spread[i], out,
+                                 d.root, d.sigma, d.y, d.cross)  # fmt: skip
+    variance = max(variance, 0.0) + f.noise[i, out] * f.noise[i, out]
+    surprise = (value - mean) / math.sqrt(variance)
+    if method != OPEN:
+        _correct(x, p, d.cross, variance, value - mean)
+        for a in range(x.shape[0]):
+            x[a] = min(max(x[a], f.low[a]), f.high[a])
+    measure(x, f.u[i], f.par[i], d.y)
+    if _is_sound(x, p) and abs(d.y[out]) < _HUGE and abs(surprise) < _HUGE:
+        return d.y[out], surprise
+    _restart(f, i)
+    return 0.0, np.nan
+
+
+@njit(types.void(ADVANCE, MEASURE, int64, float64, _FLEET, I1, I1, I1, A1, A1, A1, I1), **_COMPILE)
 def run_filters(
-    advance: Any, measure: Any, method: int, longest: float,
-    x: Any, p: Any, u: Any, par: Any, walk: Any, noise: Any, t: Any, started: Any, behind: Any,
-    start: Any, spread: Any, low: Any, high: Any, delays: Any, ring_t: Any, ring_v: Any,
-    ring_n: Any,
-    twin: Any, port: Any, at: Any, value: Any, estimate: Any, surprise: Any, flag: Any,
+    advance: Any, measure: Any, method: int, longest: float, f: Any, twin: Any, port: Any,
+    at: Any, value: Any, estimate: Any, surprise: Any, flag: Any,
 ) -> None:  # fmt: skip
     """Take events and write what came of each.
 
-    Fleet, N twins of n states, m inputs, r outputs, k parameters: `x (N, n)`, `p (N, n, n)`,
-    `u (N, m)`, `par (N, k)`, `walk (N, n)` and `noise (N, r)` standard deviations, `t (N,)` µs of
-    plant time, `started (N,)`, `behind (N,)` how many samples in a row came late,
-    `start (N, n)`, `spread (N, n)`, bounds `low`, `high (n,)`,
-    `delays (m,)` indices into par, rings `(N, m, RING)` and their lengths `(N, m)`.
     Events, all `(E,)`: `twin`, `port` (inputs first, then outputs), `at` µs of plant time,
     `value`. Results `(E,)`: `estimate` the output after the event, `surprise` its innovation over
     its standard deviation, `flag` one of the constants of this module.
     """
-    n, m, r = x.shape[1], u.shape[1], noise.shape[1]
-    root, sigma, moved = np.zeros((n, n)), np.zeros((2 * n + 1, n)), np.zeros((2 * n + 1, n))
-    y, cross, swap = np.zeros(r), np.zeros(n), np.zeros(n)
-    seg_dt, seg_u = np.zeros(_SEGMENTS), np.zeros((_SEGMENTS, m))
+    n, m, r = f.x.shape[1], f.u.shape[1], f.noise.shape[1]
+    d = _Desk(
+        np.zeros((n, n)), np.zeros((2 * n + 1, n)), np.zeros((2 * n + 1, n)), np.zeros(r),
+        np.zeros(n), np.zeros(n), np.zeros(_SEGMENTS), np.zeros((_SEGMENTS, m)),
+    )  # fmt: skip
     horizon = int(min(longest, 1e9) * _STEPS * 1e6)
     for e in range(twin.shape[0]):
-        i, port_e, now = twin[e], port[e], at[e]
+        i, now = twin[e], at[e]
         flag[e] = INPUT
         estimate[e] = surprise[e] = 0.0
         if not abs(value[e]) < _HUGE:
             flag[e] = BAD_VALUE
-            continue
-        if port_e < m:
-            delay = par[i, delays[port_e]] if delays[port_e] >= 0 else 0.0
-            _hear_input(now, value[e], delay, t[i], started[i] != 0, u[i], port_e, ring_t[i],
-                        ring_v[i], ring_n[i])  # fmt: skip
-            continue
-        if started[i] != 0 and now < t[i]:
-            if t[i] - now < _SLACK_US:
-                now = t[i]
-            elif behind[i] < BELIEVED:
-                behind[i] += 1
+        elif port[e] < m:
+            late = f.delays[port[e]]
+            delay = f.par[i, late] if late >= 0 else 0.0
+            _hear_input(now, value[e], delay, f.t[i], f.started[i] != 0, f.u[i], port[e],
+                        f.ring_t[i], f.ring_v[i], f.ring_n[i])  # fmt: skip
+        else:
+            if f.started[i] != 0 and 0 < f.t[i] - now < _SLACK_US:
+                now = f.t[i]
+            if not _is_in_time(f, i, now, horizon, d):
                 flag[e] = LATE
                 continue
+            if now > f.t[i]:
+                _predict(advance, method, longest, f, i, now, d)
+            found, z = _take(measure, method, f, i, port[e] - m, value[e], d)
+            if z == z:
+                flag[e], estimate[e], surprise[e] = ESTIMATED, found, z
             else:
-                started[i] = 0
-        behind[i] = 0
-        if started[i] == 0 or now - t[i] > horizon:
-            # The first sample, a long silence or a clock that was set back: what was known of the
-            # state is worth nothing now.
-            if started[i] == 0:
-                for a in range(n):
-                    x[i, a] = start[i, a]
-            _schedule(t[i], now, u[i], ring_t[i], ring_v[i], ring_n[i], seg_dt, seg_u)
-            _open_up(p[i], spread[i])
-            started[i], t[i] = 1, now
-        if now > t[i]:
-            count = _schedule(t[i], now, u[i], ring_t[i], ring_v[i], ring_n[i], seg_dt, seg_u)
-            if method == UNSCENTED:
-                _predict_unscented(advance, x[i], p[i], par[i], longest, seg_dt, seg_u, count,
-                                   spread[i], root, sigma, moved, swap)  # fmt: skip
-            elif method == KALMAN:
-                _predict_kalman(advance, x[i], p[i], par[i], longest, seg_dt, seg_u, count,
-                                root, sigma, moved, swap)  # fmt: skip
-            else:
-                _flow(advance, x[i], par[i], longest, seg_dt, seg_u, count, moved[0], swap)
-                for a in range(n):
-                    x[i, a] = moved[0, a]
-            dt = (now - t[i]) * 1e-6
-            for a in range(n):
-                if method != OPEN:
-                    grown = p[i, a, a] + walk[i, a] * walk[i, a] * dt
-                    # A state never gets less certain than it was at the start.
-                    p[i, a, a] = min(grown, max(p[i, a, a], spread[i, a] * spread[i, a]))
-                x[i, a] = min(max(x[i, a], low[a]), high[a])
-            t[i] = now
-        out = port_e - m
-        sensor = noise[i, out] * noise[i, out]
-        if method == OPEN:
-            measure(x[i], u[i], par[i], y)
-            mean, variance = y[out], 0.0
-        else:
-            mean, variance = _expect(measure, method, x[i], p[i], u[i], par[i], spread[i], out,
-                                     root, sigma, y, cross)  # fmt: skip
-        innovation = value[e] - mean
-        variance = max(variance, 0.0) + sensor
-        surprise[e] = innovation / math.sqrt(variance)
-        if method != OPEN:
-            _correct(x[i], p[i], cross, variance, innovation)
-            for a in range(n):
-                x[i, a] = min(max(x[i, a], low[a]), high[a])
-        measure(x[i], u[i], par[i], y)
-        estimate[e] = y[out]
-        flag[e] = ESTIMATED
-        if not (_is_sound(x[i], p[i]) and abs(y[out]) < _HUGE and abs(surprise[e]) < _HUGE):
-            flag[e] = RESTARTED
-            started[i] = 0
-            for j in range(m):
-                ring_n[i, j] = 0
-            for a in range(n):
-                x[i, a] = start[i, a]
-            _open_up(p[i], spread[i])
-            estimate[e] = surprise[e] = 0.0
+                flag[e] = RESTARTED

@@ -120,12 +120,14 @@ class Fleet:
         """Write what comes of events that are in order."""
         if self._kernels is None:
             self._kernels = compile_behaviour(self.behaviour)
+        arrays = filters.Fleet(
+            self.x, self.p, self.u, self.par, self.walk, self.noise, self.t, self.started,
+            self.behind, self.start, self.spread, self._low, self._high, self._delays,
+            self.ring_t, self.ring_v, self.ring_n,
+        )  # fmt: skip
         filters.run_filters(
             self._kernels.advance, self._kernels.measure, METHODS[self.method],
-            self.behaviour.longest_s, self.x, self.p, self.u, self.par, self.walk, self.noise,
-            self.t, self.started, self.behind, self.start, self.spread, self._low, self._high,
-            self._delays, self.ring_t, self.ring_v, self.ring_n, *events,
-            found.y, found.z, found.flag,
+            self.behaviour.longest_s, arrays, *events, found.y, found.z, found.flag,
         )  # fmt: skip
 
     def states(self, rows: Array) -> Array:
