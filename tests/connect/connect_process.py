@@ -8,7 +8,7 @@ from lineshaft.bus import Bus, BusAccess
 from lineshaft.clock import now_us
 from lineshaft.records import open_records
 from lineshaft.rooms.connect.service import ConnectService
-from lineshaft.rooms.plant import SignalStore
+from lineshaft.rooms.plant.store import SignalStore
 from lineshaft.settings import Settings
 
 

@@ -14,8 +14,10 @@ from lineshaft.core.errors import Refused
 from lineshaft.core.facts import Fact
 from lineshaft.core.signals import Kind, Signal
 from lineshaft.records import metadata, open_records
-from lineshaft.rooms.plant import PlantService, SignalStore, router
 from lineshaft.rooms.plant.engine import edited, unit_note
+from lineshaft.rooms.plant.routes import router
+from lineshaft.rooms.plant.service import PlantService
+from lineshaft.rooms.plant.store import SignalStore
 
 PREFIX = "lineshaft/demo/a/b"
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from lineshaft.core.errors import Refused
 from lineshaft.core.signals import Kind, Signal
 from lineshaft.records import metadata, open_records
-from lineshaft.rooms.plant import PlantService, SignalStore
 from lineshaft.rooms.plant.model import Listed
+from lineshaft.rooms.plant.service import PlantService
 from lineshaft.rooms.plant.sheets import MAX_BYTES, judge, read_sheet, write_sheet
+from lineshaft.rooms.plant.store import SignalStore
 from tests.plant.test_plant import PREFIX, Told, draft
 
 ONE = Listed(Signal(1, f"{PREFIX}/m/a", "A", Kind.FLOAT, "kPa", 0.0, 10.0, source="s1"))

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import IO, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from lineshaft.clock import now_us
 from lineshaft.commands.calls import (
@@ -222,11 +220,14 @@ def _time(ts: int | None) -> str:
 @contextmanager
 def _progress(quiet: bool) -> Iterator[_Advance]:
     """Show one bar on the terminal; nothing for programs."""
-    columns = (TextColumn("{task.description:<24}"), BarColumn(), TaskProgressColumn(),
-               TimeRemainingColumn())  # fmt: skip
+    from rich import progress
+    from rich.console import Console
+
+    columns = (progress.TextColumn("{task.description:<24}"), progress.BarColumn(),
+               progress.TaskProgressColumn(), progress.TimeRemainingColumn())  # fmt: skip
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True,
-                  disable=quiet or not console.is_terminal) as shown:  # fmt: skip
+    with progress.Progress(*columns, console=console, transient=True,
+                           disable=quiet or not console.is_terminal) as shown:  # fmt: skip
         bar = shown.add_task("")
 
         def advance(what: str, done: float, total: float) -> None:

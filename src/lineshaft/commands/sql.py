@@ -6,9 +6,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from lineshaft.commands.calls import AsJson, ConfigFile, DataFolder, Port, fetch, read_settings
 from lineshaft.core.errors import Refused
@@ -43,6 +40,10 @@ def sql(
 
 
 def _show(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     stamps = set()
     for column in found["columns"]:

@@ -4,11 +4,6 @@ Hears: `register` from connectors (through the port `SignalDirectory`), reads fr
 Says: `signal.changed`, `signals.imported` where a person edited; the list itself is asked for.
 Invariant: a `sid` means one quantity in one unit and kind for ever: it is never given out twice,
 renaming keeps it, a changed unit or kind retires it. What a person edited, no source overwrites.
+
+Its doors bring the web framework: who wants only the table imports `store`.
 """
-
-from lineshaft.rooms.plant.model import Listed
-from lineshaft.rooms.plant.routes import router
-from lineshaft.rooms.plant.service import PlantService
-from lineshaft.rooms.plant.store import SignalStore
-
-__all__ = ["Listed", "PlantService", "SignalStore", "router"]

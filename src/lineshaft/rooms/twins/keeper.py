@@ -3,7 +3,8 @@
 Rules: a block's estimates are one block of the origin `twin`, made from that block alone, so the
 same block gives the same message again after a crash and the bus keeps it once. A snapshot names a
 position only when all that came of it is on disk. After a `kill -9` the state is that of the
-snapshot with the stream taken from there: what an uninterrupted run would know.
+snapshot with the stream taken from there: what an uninterrupted run would know. Before there is a
+twin there is nothing to know, and the engine, seconds of CPU and 100 MB, is not loaded.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -21,11 +22,12 @@ from lineshaft.bus.streams import end
 from lineshaft.clock import monotonic_s
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.core.samples import MAX_ROWS, SampleBlock
-from lineshaft.rooms.twins.engine.runtime import Runtime
-from lineshaft.rooms.twins.jobs import kind_of
 from lineshaft.rooms.twins.model import SOURCE, Twin
 from lineshaft.rooms.twins.snapshots import Position, Snapshots
 from lineshaft.rooms.twins.store import TwinStore
+
+if TYPE_CHECKING:
+    from lineshaft.rooms.twins.engine.runtime import Runtime
 
 __all__ = ["Keeper", "keep_twins"]
 
@@ -37,29 +39,53 @@ _log = logging.getLogger(__name__)
 
 async def keep_twins(bus: Bus, store: TwinStore, folder: Path, stop: asyncio.Event) -> None:
     """Run the twins of the records until `stop`; the verb `twins.changed` has them read again."""
-    keeper = Keeper(bus, Runtime(kind_of), Snapshots(folder), store.all)
+    changed, snapshots = asyncio.Event(), Snapshots(folder)
 
-    async def changed(_: Mapping[str, Any]) -> Mapping[str, Any]:
-        keeper.changed.set()
+    async def note(_: Mapping[str, Any]) -> Mapping[str, Any]:
+        changed.set()
         return {}
 
-    await bus.serve("twins", "changed", changed)
-    await keeper.run(stop)
+    await bus.serve("twins", "changed", note)
+    while not await asyncio.to_thread(store.all):
+        await asyncio.to_thread(snapshots.forget)
+        if await _first(stop, changed) is stop:
+            return
+        changed.clear()
+    runtime = await asyncio.to_thread(_load_engine)
+    await Keeper(bus, runtime, snapshots, store.all, changed).run(stop)
+
+
+async def _first(*events: asyncio.Event) -> asyncio.Event:
+    """Return an event that is set, as soon as one is."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when="FIRST_COMPLETED")
+    finally:
+        await end(*waits)
+    return next(event for event in events if event.is_set())
+
+
+def _load_engine() -> "Runtime":
+    from lineshaft.rooms.twins.engine.runtime import Runtime
+    from lineshaft.rooms.twins.jobs import kind_of
+
+    return Runtime(kind_of)
 
 
 class Keeper:
     """Runs the twins that `listed` gives. `changed` is to be set when that list changed."""
 
     def __init__(
-        self, bus: Bus, runtime: Runtime, snapshots: Snapshots, listed: Callable[[], list[Twin]]
-    ) -> None:
+        self, bus: Bus, runtime: "Runtime", snapshots: Snapshots,
+        listed: Callable[[], list[Twin]], changed: asyncio.Event,
+    ) -> None:  # fmt: skip
         self._bus, self._runtime, self._snapshots, self._listed = bus, runtime, snapshots, listed
         self._stream = data_stream(bus.site)
         self._position = Position("", 0, "")
         self._out: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(_IN_FLIGHT)
-        self.changed = asyncio.Event()
-        self.changed.set()
+        self.changed = changed
+        changed.set()
         self._is_whole = True  # between two messages: what is known is worth a snapshot
         self.estimates = 0
 

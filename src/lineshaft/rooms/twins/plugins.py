@@ -2,7 +2,8 @@
 
 Rules: a package declares its behaviours as entry points of the group `lineshaft.behaviours`, each
 a Behaviour under its own name. One that cannot be loaded, or whose functions do not fit its form,
-is left out and named; the others stay.
+is left out and named; the others stay. All are loaded when they are first asked for: compiled
+kernels take a second and 100 MB, which no process pays for at its start.
 """
 
 import functools
@@ -13,8 +14,6 @@ from typing import Final
 
 from lineshaft.core.errors import Refused
 from lineshaft.rooms.twins.engine.behaviour import Behaviour
-from lineshaft.rooms.twins.engine.behaviours import LIBRARY
-from lineshaft.rooms.twins.engine.checks import CHECKS
 
 __all__ = ["GROUP", "behaviours", "broken", "refresh"]
 
@@ -39,6 +38,8 @@ def refresh() -> None:
 
 @functools.cache
 def _read() -> tuple[Mapping[str, Behaviour], Mapping[str, str]]:
+    from lineshaft.rooms.twins.engine.behaviours import LIBRARY
+
     found, wrong = dict(LIBRARY), {}
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
         try:
@@ -52,6 +53,8 @@ def _read() -> tuple[Mapping[str, Behaviour], Mapping[str, str]]:
 
 
 def _loaded(point: EntryPoint, known: Mapping[str, Behaviour]) -> Behaviour:
+    from lineshaft.rooms.twins.engine.checks import CHECKS
+
     behaviour = point.load()
     if not isinstance(behaviour, Behaviour):
         raise Refused(f"'{point.value}' is a {type(behaviour).__name__}, no Behaviour",

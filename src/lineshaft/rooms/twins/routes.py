@@ -242,7 +242,7 @@ def router(twins: TwinService) -> APIRouter:
     @api.get("/twins/behaviours", summary="Kinds of machines that can be mirrored",
              openapi_extra=_READ)  # fmt: skip
     async def list_behaviours() -> BehaviourList:
-        return BehaviourList(behaviours=[_form(one) for one in twins.behaviours().values()])
+        return BehaviourList(behaviours=[_form(one) for one in (await twins.behaviours()).values()])
 
     @api.post("/twins", summary="Mirror a machine", status_code=201, openapi_extra=_WRITE)
     async def add_twin(body: TwinDraft) -> TwinView:

@@ -80,9 +80,9 @@ class TwinService:
         self._worker.close()
 
     @staticmethod
-    def behaviours() -> Mapping[str, Behaviour]:
-        """Return every behaviour by name."""
-        return behaviours()
+    async def behaviours() -> Mapping[str, Behaviour]:
+        """Return every behaviour by name; the first call loads them."""
+        return await asyncio.to_thread(behaviours)
 
     async def all(self) -> list[TwinState]:
         """Return all twins and how they are doing."""
@@ -143,7 +143,7 @@ class TwinService:
 
     async def _registered(self, draft: Twin) -> Twin:
         """Check a draft and give it the signals that it will feed."""
-        behaviour = behaviours().get(draft.behaviour)
+        behaviour = (await self.behaviours()).get(draft.behaviour)
         if behaviour is None:
             raise Refused(f"there is no behaviour '{draft.behaviour}'", code="twin.behaviour",
                           hint="See GET /twins/behaviours")  # fmt: skip
@@ -198,7 +198,7 @@ class TwinService:
         return lines
 
     async def _series(self, twin: Twin, start: int, end: int) -> Series:
-        behaviour = behaviours()[twin.behaviour]
+        behaviour = (await self.behaviours())[twin.behaviour]
         ports = [*((p.name, twin.inputs) for p in behaviour.inputs),
                  *((p.name, twin.outputs) for p in behaviour.outputs)]  # fmt: skip
         sids = [bound[name].sid if name in bound else 0 for name, bound in ports]
@@ -262,7 +262,7 @@ class TwinService:
         return {**found, "at": question.at or now_us()}
 
     async def _asked(self, twin: Twin, at: int | None) -> Asked:
-        behaviour = behaviours()[twin.behaviour]
+        behaviour = (await self.behaviours())[twin.behaviour]
         sids = {one.sid for one in twin.inputs.values()}
         held = await self._held(sorted({*sids, *twin.estimates.values()}), at)
         setup = setup_of(twin, behaviour)

@@ -12,14 +12,13 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
-from lineshaft.rooms.twins.engine.fleet import Array
-
 __all__ = ["Position", "Snapshots"]
 
+Array = np.ndarray[Any, Any]
 _KEPT: Final = 2
 _log = logging.getLogger(__name__)
 
@@ -53,6 +52,11 @@ class Snapshots:
         self._sync_folder()
         for old in self._all()[_KEPT:]:
             old.unlink()
+
+    def forget(self) -> None:
+        """Keep none."""
+        for path in self._all():
+            path.unlink()
 
     def newest(self) -> tuple[Position, dict[str, Array]] | None:
         """Return the newest that can be read, or None."""
