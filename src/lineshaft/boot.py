@@ -22,7 +22,7 @@ from lineshaft.keep.hold import sweep_holds
 from lineshaft.plan import Plan
 from lineshaft.private import write_private
 from lineshaft.processes import TABLE, python_command
-from lineshaft.records.migrate import is_current
+from lineshaft.records.migrate import HEAD, version_of
 from lineshaft.settings import Settings
 
 __all__ = ["Boot", "boot"]
@@ -57,7 +57,7 @@ def boot(
             _check_port(address, settings.http.port)
         _check_disk(folder)
         _make_secret(folder / "keys" / "platform.key")
-        if is_current(folder / "records.sqlite"):
+        if version_of(folder / "records.sqlite") == HEAD:
             for before in folder.glob("records.before-*.sqlite"):
                 before.unlink(missing_ok=True)  # the upgrade has held for a whole run
         else:

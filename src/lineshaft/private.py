@@ -1,11 +1,11 @@
-"""Files that only their owner may read: keys, passwords, credentials."""
+"""Files that only their owner may read (keys, passwords, credentials), and their names on disk."""
 
 import os
 from pathlib import Path
 
 from lineshaft.core.errors import Refused
 
-__all__ = ["write_private"]
+__all__ = ["sync_folder", "write_private"]
 
 
 def write_private(path: Path, content: str | bytes) -> None:
@@ -22,3 +22,12 @@ def write_private(path: Path, content: str | bytes) -> None:
         fresh.replace(path)
     except OSError as error:
         raise Refused(f"cannot write {path}: {error.strerror}", code="folder.write") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

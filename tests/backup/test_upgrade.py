@@ -12,7 +12,7 @@ from lineshaft.bus.server import free_port
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.keep.upgrade import upgrade
 from lineshaft.records import open_records
-from lineshaft.records.migrate import HEAD, is_current
+from lineshaft.records.migrate import HEAD, version_of
 from lineshaft.rooms.history.store import Catalogue
 from tests.end_to_end.platform import lineshaft, running
 
@@ -34,7 +34,7 @@ def _counts(file: Path) -> dict[str, int]:
 
 def test_the_first_version_comes_to_the_present_one_with_every_row(old: Path) -> None:
     before = upgrade(old)
-    assert is_current(old)
+    assert version_of(old) == HEAD
     assert _counts(old) == ROWS | {"sessions": 0}  # people sign in again
     assert before == old.with_name("records.before-0001.sqlite")
     assert _counts(before) == ROWS

@@ -18,14 +18,14 @@ import lineshaft.web.desk
 import lineshaft.web.sessions
 import lineshaft.web.tokens  # noqa: F401
 from lineshaft.records import metadata, open_records
-from lineshaft.records.migrate import HEAD, is_current, migrate
+from lineshaft.records.migrate import HEAD, migrate, version_of
 
 
 def test_an_empty_folder_gets_the_present_tables(tmp_path: Path) -> None:
     file = tmp_path / "records.sqlite"
-    assert not is_current(file)
+    assert version_of(file) == ""
     migrate(file)
-    assert is_current(file)
+    assert version_of(file) == HEAD
     with open_records(file).connect() as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == HEAD
         context = MigrationContext.configure(connection)
@@ -36,7 +36,7 @@ def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "records.sqlite"
     migrate(file)
     migrate(file)
-    assert is_current(file)
+    assert version_of(file) == HEAD
 
 
 def test_a_step_that_fails_leaves_no_tables(tmp_path: Path) -> None:

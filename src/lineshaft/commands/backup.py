@@ -12,8 +12,8 @@ import typer
 
 from lineshaft.commands.calls import AsJson, ConfigFile, DataFolder, read_settings
 from lineshaft.core.errors import Refused
-from lineshaft.keep.backup import Progress
 from lineshaft.keep.manifest import Manifest
+from lineshaft.keep.vessel import Progress
 from lineshaft.plan import Plan
 from lineshaft.settings import Settings
 

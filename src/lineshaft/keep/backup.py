@@ -6,8 +6,8 @@ by number. So every sample accepted before this began is in exactly one of the f
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -26,18 +26,18 @@ from lineshaft.keep.ground import bus_of, running_bus
 from lineshaft.keep.hold import holding
 from lineshaft.keep.manifest import KEPT, Entry, Manifest, StreamCut
 from lineshaft.keep.messages import save_messages
-from lineshaft.keep.vessel import Vessel, open_backup
+from lineshaft.keep.vessel import Progress, Vessel, counting, open_backup
 from lineshaft.private import write_private
 from lineshaft.rooms.history.store import Catalogue
 from lineshaft.settings import Settings
 
-__all__ = ["LAST", "Made", "Progress", "make_backup", "settings_toml"]
+__all__ = ["LAST", "Made", "make_backup", "settings_toml"]
 
 LAST: Final = "last-backup.json"
 _TRIES: Final = 8
 _FLUSH_S: Final = 70.0
 _PUBLIC: Final = (".der", ".crt", ".cer")
-Progress = Callable[[str, int, int], None]  # what, bytes done, bytes in all
+_DATA: Final = ("platform", "data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +130,14 @@ def _fill(
             raise Broken(f"the history file {entry.path} is damaged: {wrong}", hint=hint,
                          code="backup.damaged", retryable=False)  # fmt: skip
     total = sum(entry.size for entry in readable)
-    with _counting(progress, "reading", total) as tell:
-        found = figures([hold / entry.path for entry in readable], tell)
+    tell = counting(progress, "reading", total)
+    found = figures([hold / entry.path for entry in readable], tell)
     write_private(vessel.work / "signals.json", figures_json(found))
     write_private(vessel.work / "settings.toml", settings_toml(settings))
     listed = list(_listed(cut, streams, hold, data, vessel.work, with_secrets))
     total = sum(place.stat().st_size for _, place in listed)
-    with _counting(progress, "copying", total) as tell:
-        entries = tuple(vessel.add(entry, place, tell) for entry, place in listed)
+    tell = counting(progress, "copying", total)
+    entries = tuple(vessel.add(entry, place, tell) for entry, place in listed)
     manifest = Manifest(
         __version__, now_us(), settings.platform.site, cut.records, with_secrets,
         sum(entry.rows for entry in readable), len(found["sid"]), cut.tables, streams, entries,
@@ -158,12 +158,10 @@ def _listed(
     for stream in streams:
         yield Entry(stream.name, "messages", 0, "", stream.messages), work / stream.name
     for file in cut.files:
-        parts = parts_of(file) or [file.path]
-        for part in parts:
-            if part == file.path and (hold / part).exists():
-                yield Entry(f"history/{part}", "samples", 0, "", file.rows), hold / part
-            elif (hold / part).exists():
-                yield Entry(f"history/{part}", "rollups", 0, ""), hold / part
+        for part in filter(lambda name: (hold / name).exists(), parts_of(file) or [file.path]):
+            is_rows, name = part == file.path, f"history/{part}"
+            yield (Entry(name, "samples", 0, "", file.rows) if is_rows
+                   else Entry(name, "rollups", 0, "")), hold / part  # fmt: skip
     for top in KEPT:
         for path in sorted((data / top).rglob("*")):
             is_public = path.suffix in _PUBLIC and "key" not in path.name
@@ -191,19 +189,3 @@ def settings_toml(settings: Settings) -> str:
             lines.append(f"[{section.name}]")
             lines += [f"{name} = {orjson.dumps(value).decode()}" for name, value in changed.items()]
     return "\n".join(lines) + "\n"
-
-
-_DATA: Final = ("platform", "data")
-
-
-@contextmanager
-def _counting(progress: Progress, what: str, total: int) -> Iterator[Callable[[int], None]]:
-    done = 0
-
-    def tell(more: int) -> None:
-        nonlocal done
-        done += more
-        progress(what, done, total)
-
-    progress(what, 0, total)
-    yield tell

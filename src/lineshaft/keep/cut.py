@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Engine, create_engine
 
-from lineshaft.core.errors import Broken, Refused
-from lineshaft.records.migrate import HEAD, migrate
+from lineshaft.core.errors import Broken
+from lineshaft.records.migrate import HEAD, known_version, migrate
 from lineshaft.rooms.history.files import rollup_path
 from lineshaft.rooms.history.model import FileEntry, StreamRow
 from lineshaft.rooms.history.store import Catalogue
@@ -68,16 +68,12 @@ def read_cut(copy: Path) -> Cut:
 
     Raises Refused where it is of a later version than this program.
     """
+    version = known_version(copy)
     with closing(_open(copy, immutable=True)) as connection:
-        [(version,)] = connection.execute("SELECT version_num FROM alembic_version")
         names = [name for (name,) in connection.execute("SELECT name FROM streams ORDER BY name")]
         tables = row_counts(connection)
     if version == HEAD:
         return _catalogued(copy, version, tables, names)
-    if version > HEAD:
-        raise Refused(f"the database is of version {version}, this program knows {HEAD}",
-                      hint="Use the version that wrote it, or a later one",
-                      code="records.later")  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         present = Path(scratch) / "records.sqlite"
         shutil.copyfile(copy, present)

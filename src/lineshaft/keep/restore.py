@@ -11,7 +11,6 @@ import os
 import shutil
 import sqlite3
 import uuid
-from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,15 +20,14 @@ from lineshaft.clock import now_us
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.core.facts import Fact
 from lineshaft.instance import MARK, MARK_TEXT, RESTORING, only_instance
-from lineshaft.keep.backup import Progress
 from lineshaft.keep.cut import row_counts
 from lineshaft.keep.figures import figures, figures_from
 from lineshaft.keep.ground import serve_bus
 from lineshaft.keep.manifest import Manifest, StreamCut
 from lineshaft.keep.messages import read_messages
 from lineshaft.keep.verify import verified
-from lineshaft.keep.vessel import Reader, copy_hashed, hash_file, sync_folder
-from lineshaft.private import write_private
+from lineshaft.keep.vessel import Progress, Reader, copy_hashed, counting, hash_file
+from lineshaft.private import sync_folder, write_private
 from lineshaft.records import open_records
 from lineshaft.records.migrate import migrate
 from lineshaft.rooms.history.epochs import find_start
@@ -107,13 +105,7 @@ def _end(folder: Path) -> None:
 
 
 def _write(reader: Reader, manifest: Manifest, folder: Path, progress: Progress) -> None:
-    total, done = sum(entry.size for entry in manifest.files), 0
-
-    def tell(more: int) -> None:
-        nonlocal done
-        done += more
-        progress("writing", done, total)
-
+    tell = counting(progress, "writing", sum(entry.size for entry in manifest.files))
     for entry in manifest.files:
         if entry.role in {"messages", "figures"}:
             continue
@@ -130,16 +122,10 @@ def _prove(
 ) -> tuple[tuple[int, int, int], int]:
     """Read back every file; return how many files, bytes, rows and tables there are."""
     here = [e for e in manifest.files if e.role not in {"messages", "figures", "settings"}]
-    total, done = sum(entry.size for entry in here), 0
-
-    def tell(more: int) -> None:
-        nonlocal done
-        done += more
-        progress("reading back", done, 2 * total)
-
+    total = sum(entry.size for entry in here)
+    tell = counting(progress, "reading back", 2 * total)
     for entry in here:
-        path = folder / entry.name
-        if path.stat().st_size != entry.size or hash_file(path, tell) != entry.sha256:
+        if hash_file(folder / entry.name, tell) != (entry.size, entry.sha256):
             raise _differs(entry.name)
     with closing(sqlite3.connect(f"file:{folder / 'records.sqlite'}?mode=ro", uri=True)) as made:
         tables = row_counts(made)
@@ -192,20 +178,19 @@ async def _open_epochs(bus: Bus, folder: Path, manifest: Manifest) -> dict[str, 
             catalogue = Catalogue(engine, cut.stream)
             if catalogue.row() is None:
                 continue
+            replaced = Fact(
+                "stream.replaced", now, cut.stream, {"reason": "restored from a backup"}
+            )
+
+            async def tell(_: str, fact: Fact = replaced) -> None:
+                await bus.tell(fact)
+
             row = catalogue.take_lease(lease)
-            told = _tell_of(bus, cut.stream, now)
-            start = await find_start(bus.streams, catalogue, row, now, told)
+            start = await find_start(bus.streams, catalogue, row, now, tell)
             opened[cut.stream] = start.epoch
     finally:
         engine.dispose()
     return opened
-
-
-def _tell_of(bus: Bus, stream: str, now: int) -> Callable[[str], Awaitable[None]]:
-    async def tell(_: str) -> None:
-        await bus.tell(Fact("stream.replaced", now, stream, {"reason": "restored from a backup"}))
-
-    return tell
 
 
 def _differs(what: str) -> Broken:

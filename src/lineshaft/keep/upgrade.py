@@ -14,9 +14,9 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from lineshaft.core.errors import Broken, Refused
+from lineshaft.core.errors import Broken
 from lineshaft.keep.cut import copy_database, row_counts
-from lineshaft.records.migrate import HEAD, migrate
+from lineshaft.records.migrate import HEAD, known_version, migrate, version_of
 
 __all__ = ["upgrade"]
 
@@ -30,11 +30,7 @@ def upgrade(file: Path) -> Path | None:
 
     Raises Refused where it is of a later version, Broken where the rehearsal fails.
     """
-    version = _version(file) if file.exists() else ""
-    if version > HEAD:
-        raise Refused(f"the database is of version {version}, this program knows {HEAD}",
-                      hint="Start the version that wrote it, or a later one",
-                      code="records.later")  # fmt: skip
+    version = known_version(file)
     if not version:
         migrate(file)
         return None
@@ -68,8 +64,8 @@ def _step(file: Path, version: str) -> None:
     except (SQLAlchemyError, sqlite3.Error, ValueError, KeyError, TypeError) as error:
         text = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise LookupError(f"{type(error).__name__}: {text[:300]}") from error
-    if _version(file) != HEAD:
-        raise LookupError(f"it ends at version {_version(file)}")
+    if version_of(file) != HEAD:
+        raise LookupError(f"it ends at version {version_of(file)}")
     lost = _lost(counts, _counts(file))
     if lost:
         raise LookupError(lost)
@@ -86,16 +82,6 @@ def _lost(before: Mapping[str, int], after: Mapping[str, int]) -> str:
             now = f"{after[table]} afterwards" if table in after else "is gone afterwards"
             return f"the table {table} with {rows} rows has {now}"
     return ""
-
-
-def _version(file: Path) -> str:
-    """Return the version of a database, '' of an empty one."""
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
-        try:
-            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.OperationalError:
-            return ""
-    return str(found[0]) if found else ""
 
 
 def _counts(file: Path) -> dict[str, int]:

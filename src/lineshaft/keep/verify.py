@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lineshaft.keep.backup import Progress
 from lineshaft.keep.cut import Cut, parts_of, read_cut
 from lineshaft.keep.figures import figures_from, total_rows
 from lineshaft.keep.manifest import Manifest, refuse
 from lineshaft.keep.messages import read_messages
-from lineshaft.keep.vessel import Reader, copy_hashed, hash_file, open_backup
+from lineshaft.keep.vessel import Progress, Reader, copy_hashed, counting, hash_file, open_backup
 
 __all__ = ["verified", "verify_backup"]
 
@@ -41,19 +40,12 @@ def verified(path: Path, progress: Progress) -> Iterator[tuple[Reader, Manifest]
 
 
 def _check_hashes(reader: Reader, manifest: Manifest, progress: Progress) -> None:
-    total, done = sum(entry.size for entry in manifest.files), 0
-
-    def tell(more: int) -> None:
-        nonlocal done
-        done += more
-        progress("checking", done, total)
-
+    tell = counting(progress, "checking", sum(entry.size for entry in manifest.files))
     for entry in manifest.files:
-        before = done
         with reader.open(entry.name) as file:
-            digest = hash_file(file, tell)
-        if done - before != entry.size:
-            raise refuse(f"{entry.name} has {done - before} bytes instead of {entry.size}")
+            size, digest = hash_file(file, tell)
+        if size != entry.size:
+            raise refuse(f"{entry.name} has {size} bytes instead of {entry.size}")
         if digest != entry.sha256:
             raise refuse(f"{entry.name} was changed: its hash is another")
 

@@ -18,11 +18,28 @@ from typing import IO, Any, Final, Protocol
 
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.keep.manifest import MANIFEST, Entry, Manifest, refuse
+from lineshaft.private import sync_folder
 
-__all__ = ["Reader", "Tell", "Vessel", "copy_hashed", "hash_file", "open_backup", "sync_folder"]
+__all__ = [
+    "Progress", "Reader", "Tell", "Vessel", "copy_hashed", "counting", "hash_file", "open_backup",
+]  # fmt: skip
 
 _PIECE: Final = 4 * 1024 * 1024
 Tell = Callable[[int], None]  # bytes done since the last call
+Progress = Callable[[str, int, int], None]  # what, bytes done, bytes in all
+
+
+def counting(progress: Progress, what: str, total: int) -> Tell:
+    """Return what is told the bytes of one piece of work as they are done."""
+    done = 0
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(what, done, total)
+
+    tell(0)
+    return tell
 
 
 class Vessel:
@@ -62,7 +79,7 @@ class Vessel:
                 self.linked += 1
                 return replace(entry, size=place.stat().st_size, sha256=same)
         if place == file:
-            size, digest = file.stat().st_size, hash_file(file, tell)
+            size, digest = hash_file(file, tell)
             place.chmod(0o600)
         else:
             with file.open("rb") as source:
@@ -95,11 +112,10 @@ class Vessel:
 
     @staticmethod
     def _into_tar(tar: tarfile.TarFile, entry: Entry, file: Path, tell: Tell) -> Entry:
-        size = file.stat().st_size
         with file.open("rb") as source:
             counted = _Counted(source, tell)
-            tar.addfile(_member(entry.name, size), counted)
-        return replace(entry, size=size, sha256=counted.hash.hexdigest())
+            tar.addfile(_member(entry.name, file.stat().st_size), counted)
+        return replace(entry, size=counted.size, sha256=counted.hash.hexdigest())
 
 
 class Reader(Protocol):
@@ -179,40 +195,41 @@ class _Counted:
 
     def __init__(self, file: IO[bytes], tell: Tell) -> None:
         self._file, self._tell = file, tell
-        self.hash = hashlib.sha256()
+        self.hash, self.size = hashlib.sha256(), 0
 
     def read(self, size: int = -1) -> bytes:
         content = self._file.read(size)
         self.hash.update(content)
+        self.size += len(content)
         self._tell(len(content))
         return content
 
 
 def copy_hashed(source: Any, place: Path, tell: Tell) -> tuple[int, str]:
     """Copy an open file to a new place, synced, for its owner only; return size and SHA-256."""
-    counted, size = _Counted(source, tell), 0
+    counted = _Counted(source, tell)
     try:
         handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:
             while content := counted.read(_PIECE):
-                size += file.write(content)
+                file.write(content)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         raise Broken(f"{place} cannot be written: {error.strerror}", code="backup.write",
                      hint="See whether the disk is full") from error  # fmt: skip
-    return size, counted.hash.hexdigest()
+    return counted.size, counted.hash.hexdigest()
 
 
-def hash_file(file: Path | IO[bytes], tell: Tell) -> str:
-    """Return the SHA-256 of a file."""
+def hash_file(file: Path | IO[bytes], tell: Tell) -> tuple[int, str]:
+    """Return the size and SHA-256 of a file."""
     if isinstance(file, Path):
         with file.open("rb") as opened:
             return hash_file(opened, tell)
     counted = _Counted(file, tell)
     while counted.read(_PIECE):
         pass
-    return counted.hash.hexdigest()
+    return counted.size, counted.hash.hexdigest()
 
 
 def _same(file: Path, earlier: Path, tell: Tell) -> str:
@@ -220,22 +237,13 @@ def _same(file: Path, earlier: Path, tell: Tell) -> str:
     try:
         if earlier.is_symlink() or earlier.stat().st_size != file.stat().st_size:
             return ""
-        digest = hash_file(earlier, lambda _: None)
+        size, digest = hash_file(earlier, lambda _: None)
     except OSError:
         return ""
-    return digest if hash_file(file, tell) == digest else ""
+    return digest if hash_file(file, tell) == (size, digest) else ""
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
     member.size, member.mode = size, 0o600
     return member
-
-
-def sync_folder(folder: Path) -> None:
-    """Put a folder's names on disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -7,24 +7,36 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
-__all__ = ["HEAD", "is_current", "migrate"]
+from lineshaft.core.errors import Refused
+
+__all__ = ["HEAD", "known_version", "migrate", "version_of"]
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
 HEAD: Final = max(file.name[:4] for file in (_SCRIPTS / "versions").glob("[0-9]*.py"))
 
 
-def is_current(file: Path) -> bool:
-    """Return whether the SQLite database at `file` has the present tables."""
+def version_of(file: Path) -> str:
+    """Return the version of the SQLite database at `file`, '' where there is none yet."""
     if not file.exists():
-        return False
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        return ""
+    with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)) as connection:
         try:
-            return connection.execute("SELECT version_num FROM alembic_version").fetchall() == [
-                (HEAD,)
-            ]
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         except sqlite3.OperationalError:
-            return False
+            return ""
+    return str(found[0]) if found else ""
+
+
+def known_version(file: Path) -> str:
+    """Return the same; raise Refused where it is of a later version than this program."""
+    version = version_of(file)
+    if version > HEAD:
+        raise Refused(f"the database is of version {version}, this program knows {HEAD}",
+                      hint="Use the version that wrote it, or a later one",
+                      code="records.later")  # fmt: skip
+    return version
 
 
 def migrate(where: Path | str) -> None:

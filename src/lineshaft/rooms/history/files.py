@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lineshaft.core.errors import Broken
+from lineshaft.private import sync_folder
 from lineshaft.rooms.history.engine.commit import Part
 from lineshaft.rooms.history.engine.revisions import merge
 from lineshaft.rooms.history.engine.rollup import LEVELS, ROLLUP, roll_up
@@ -41,7 +42,7 @@ class FileStore:
         self._step = step
         self._synced: set[Path] = set()
         folder.mkdir(parents=True, exist_ok=True)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
 
     def write(self, parts: Iterable[Part], label: str, *, compact: bool = False) -> list[FileEntry]:
         """Write one file a part and return what to enter in the catalogue; all are on disk then.
@@ -85,9 +86,9 @@ class FileStore:
             size = file.tell()
         self._step("written")
         hidden.rename(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
         if path.parent not in self._synced:  # a crash may have come between making and syncing it
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
             self._synced.add(path.parent)
         self._step("renamed")
         return size
@@ -205,11 +206,3 @@ def _write_rollups(part: Part, file: BinaryIO) -> None:
 
 def _hidden(path: Path) -> Path:
     return path.with_name(f".{path.name}.new")
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
