@@ -8,10 +8,12 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from lineshaft.keep.backup import LAST
+from lineshaft.web import certificates
 from tests.backup.conftest import counting
 from tests.end_to_end.platform import lineshaft
 from tests.web.conftest import House, made
@@ -93,6 +95,12 @@ def _old_backup(folder: Path) -> None:
     (folder / LAST).write_text(json.dumps({"at": 1, "target": "/b", "rows": 1}))
 
 
+def _run_out(folder: Path) -> None:
+    """Have the doors' certificate end in twenty days."""
+    with mock.patch.multiple(certificates, _DAYS=20, _RENEW_DAYS=0):
+        certificates.ensure_pair(folder / "keys", ["127.0.0.1"], "vm")
+
+
 def _restoring(folder: Path) -> None:
     (folder / "lineshaft.restoring").write_text("")
 
@@ -106,6 +114,7 @@ def _restoring(folder: Path) -> None:
         (_future, "clock", "fail", "NTP"),
         (_tear, "database", "fail", "Restore the last backup"),
         (_old_backup, "backup", "warn", "once a day"),
+        (_run_out, "certificates", "warn", "Renew it"),
         (_restoring, "folder", "fail", "lineshaft restore"),
     ],
 )
