@@ -1,5 +1,6 @@
 """The fit finds the parameters of simulated machines, and says how well it knows them."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -163,6 +164,39 @@ def test_wrong_histories_are_refused(change: dict[str, object], words: str) -> N
     }  # fmt: skip
     with pytest.raises(Refused, match=words):
         fit(LIBRARY["lag"], **{**given, **change})  # type: ignore[arg-type]
+
+
+def test_an_output_without_sensor_and_data_without_noise_are_no_trouble() -> None:
+    behaviour = LIBRARY["tank"]
+    times, u, y, truth = _history("tank", 4)
+    y[:, 1] = np.nan
+    found = fit(behaviour, times, u, y, behaviour.defaults())
+    assert _held("tank", found, truth).sum() >= 2
+    assert np.isnan([found.rmse_held[1], found.r2[1]]).all()
+    assert found.noises[1] == behaviour.outputs[1].noise
+    code, x = compile_behaviour(behaviour), np.empty((400, 1))
+    simulate(code.advance, code.measure, behaviour.start(), truth, times, u,
+             np.array(behaviour.delays()), behaviour.longest_s, x, y)  # fmt: skip
+    clean = fit(behaviour, times, u, y, behaviour.defaults())
+    assert clean.parameters == pytest.approx(truth, rel=1e-4)
+    assert np.isfinite(clean.walks).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_behaviour_without_inputs_is_fitted() -> None:
+    lag = LIBRARY["lag"]
+    free = dataclasses.replace(lag, name="decay", inputs=(), advance=_decay)
+    times = np.arange(200.0) * 2
+    y = 5.0 * np.exp(-times / 50.0)[:, None]
+    y += np.random.default_rng(0).normal(size=y.shape) * 0.01
+    found = fit(free, times, np.empty((200, 0)), y, lag.defaults(), {"time_constant"})
+    assert found.low[1] < 50.0 < found.high[1] < 52.0
+    assert found.start == pytest.approx([5.0], abs=0.02)
+
+
+def _decay(x: list[float], u: object, p: list[float], dt: float, out: list[float]) -> None:
+    """Decay."""
+    out[0] = x[0] * math.exp(-dt / p[1])
 
 
 def test_the_same_history_gives_the_same_fit() -> None:

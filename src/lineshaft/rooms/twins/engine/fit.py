@@ -35,7 +35,7 @@ _TOLD: Final = 0.15  # of the outputs' spread: a simulation that errs less is ne
 _DELAYS: Final = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 50.0)  # in sample periods
 _TURNS: Final = 8  # outliers spoil the first estimate of what is large
 _FEWEST: Final = 20
-_MOST_STEPS: Final = 5e7
+_MOST_STEPS: Final = 1e6
 _SINGULAR: Final = 1e-5  # differences know a derivative to about 1e-7
 _PRIOR: Final = 1e-4  # of a start in its spreads: just enough to hold what is never seen
 _MAD: Final = 1.4826
@@ -155,8 +155,9 @@ class _Task:
         self.rest = self.joined(base, behaviour.start())
         held = _PRIOR / np.array([one.spread for one in states])
         self.pull = np.append(np.zeros(len(self.free)), held)
-        middle = np.nanmedian(y, axis=0, keepdims=True)
-        self.scale = self._deviation(y[self.window] - middle)
+        middle = [np.median(column[kept]) if kept.any() else 0.0
+                  for column, kept in zip(y[self.window].T, self.kept.T, strict=True)]  # fmt: skip
+        self.scale = self._deviation(y[self.window] - np.array(middle))
 
     def split(self, theta: Floats) -> tuple[Floats, Floats]:
         """Return all parameters and the states at the start."""
@@ -190,7 +191,7 @@ class _Task:
     def residuals(self, thetas: Floats) -> Floats:
         """Return for each theta, output by output, how many deviations the simulation is off."""
         found = (self.y[self.window] - self.run(thetas, self.window)[0]) / self.scale
-        flat = found.transpose(0, 2, 1)[:, self.kept.T]
+        flat = found.transpose(0, 2, 1)[:, self.kept.T]  # a simulation may not be finite either
         return np.clip(np.nan_to_num(flat, nan=1e6), -1e6, 1e6)
 
     def slopes(self, theta: Floats) -> Floats:
@@ -242,19 +243,26 @@ class _Task:
         self.scale = self._deviation(self.wrong(theta, self.window))
 
     def _deviation(self, errors: Floats) -> Floats:
-        least = 1e-9 * np.nan_to_num(np.nanmax(np.abs(self.y), axis=0)) + 1e-12
-        spread = _MAD * np.nan_to_num(np.nanmedian(np.abs(errors), axis=0), nan=1.0)
-        return np.asarray(np.maximum(spread, least))
+        found = np.ones(errors.shape[1])
+        for r, column in enumerate(errors.T):
+            if (known := np.isfinite(column)).any():
+                least = 1e-9 * np.abs(self.y[self.window][known, r]).max() + 1e-12
+                found[r] = max(_MAD * float(np.median(np.abs(column[known]))), least)
+        return found
 
     def errors(self, theta: Floats) -> tuple[Floats, Floats, Floats]:
         """Return rmse of the fitted and of the held-out rows, and r² of the latter."""
-        wrong = self.wrong(theta, slice(None))
-        cut = self.window.stop
-        with np.errstate(invalid="ignore", divide="ignore"):
-            rmse, held = (
-                np.sqrt(np.nanmean(part**2, axis=0)) for part in (wrong[:cut], wrong[cut:])
-            )
-            return rmse, held, 1.0 - held**2 / np.nanvar(self.y[cut:], axis=0)
+        off, cut = self.wrong(theta, slice(None)), self.window.stop
+        found = np.full((3, off.shape[1]), math.nan)
+        for r, column in enumerate(off.T):
+            known = np.isfinite(column)
+            fitted, held = column[:cut][known[:cut]], column[cut:][known[cut:]]
+            found[0, r] = math.sqrt((fitted @ fitted) / max(fitted.size, 1))
+            if held.size:
+                shown = self.y[cut:, r][known[cut:]]
+                found[1, r] = math.sqrt(held @ held / held.size)
+                found[2, r] = 1.0 - found[1, r] ** 2 / max(float(shown.var()), 1e-300)
+        return found[0], found[1], found[2]
 
 
 def _screen(task: _Task) -> Floats:
@@ -265,7 +273,8 @@ def _screen(task: _Task) -> Floats:
         size = task.u.std(axis=0) + 1e-300
         moved = np.cumsum(np.abs(np.diff(task.u[:rows], axis=0, prepend=task.u[:1])) / size, axis=0)
         at = int(np.argmax((moved[_SCREENED:] - moved[:-_SCREENED]).sum(axis=1)))
-        task.window = slice(at, at + _SCREENED)
+        if task.kept[at : at + _SCREENED].sum() >= _FEWEST:
+            task.window = slice(at, at + _SCREENED)
     kept, task.kept = task.kept, task.kept[task.window]
     late = sorted(set(task.delays[task.delays >= 0]) & set(task.free))
     period = float(np.median(np.diff(task.times)))
@@ -311,7 +320,7 @@ def _certainty(task: _Task, theta: Floats) -> tuple[Floats, float, Floats, Float
         past = own.T @ lfilter([1.0], [1.0, -kept], own, axis=0)
         spread += white * own.T @ own + slow * (past + past.T - own.T @ own)
         if rows.size:
-            noises[r] = task.scale[r] * math.sqrt(white / _CLIPPED)
+            noises[r] = task.scale[r] * math.sqrt(max(white, 1e-6) / _CLIPPED)
         walks.append(slow * (1.0 - kept * kept) * task.scale[r] ** 2)
     left = max(independent - theta.size, 1.0)
     sigma = np.sqrt(np.diag(inverse @ spread @ inverse) * (left + theta.size) / left) / size
