@@ -26,7 +26,7 @@ def test_json_columns_hold_null_for_what_is_no_number() -> None:
 
 
 def test_arrow_holds_the_stored_columns() -> None:
-    with pa.ipc.open_stream(as_arrow(_ROWS)) as stream:
+    with pa.ipc.open_stream(as_arrow(_ROWS.table())) as stream:
         table = stream.read_all()
     assert table.schema.names == STORED.names
     assert table.column("v").to_pylist() == [1.5, None, None]

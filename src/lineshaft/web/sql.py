@@ -25,6 +25,7 @@ from lineshaft.clock import monotonic_s
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.rooms.history.engine.rows import STORED, Rows
 from lineshaft.rooms.history.files import rollup_path
+from lineshaft.rooms.history.formats import as_arrow
 from lineshaft.rooms.history.model import FileEntry
 from lineshaft.rooms.history.service import HistoryService
 from lineshaft.rooms.history.store import FactStore
@@ -76,7 +77,7 @@ class _Snapshot:
     as_of: int
 
     def message(self, **more: Any) -> tuple[dict[str, Any], bytes]:
-        parts = {name: _bytes(table) for name, table in self.tables.items()}
+        parts = {name: as_arrow(table) for name, table in self.tables.items()}
         head = {
             "files": [astuple(file) for file in self.files],
             "tail": [astuple(file) for file in self.tail],
@@ -309,10 +310,3 @@ def _table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
         {field.name: pa.array([row.get(field.name) for row in rows], field.type)
          for field in schema}
     )  # fmt: skip
-
-
-def _bytes(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table)
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]

@@ -1204,13 +1204,6 @@ export interface components {
             password: string;
         };
         /**
-         * Aggregate
-         * @description What a cell says (OPC 10000-13): `last` is the value that held at the cell's beginning, `twa`
-         *     the mean weighted by time, `good_share` for which share of the cell a good value held.
-         * @enum {string}
-         */
-        Aggregate: "last" | "mean" | "twa" | "min" | "max" | "first" | "count" | "good_share";
-        /**
          * AuditEntry
          * @description A changing call or a refusal; `count` alike refusals lie between `from` and `to` (µs).
          */
@@ -2253,6 +2246,13 @@ export interface components {
             v: (number | null)[];
         };
         /**
+         * How
+         * @description What a cell says (OPC 10000-13): `last` is the value that held at the cell's beginning, `twa`
+         *     the mean weighted by time, `good_share` for which share of the cell a good value held.
+         * @enum {string}
+         */
+        How: "last" | "mean" | "twa" | "min" | "max" | "first" | "count" | "good_share";
+        /**
          * ImportList
          * @description Imports, newest first.
          */
@@ -2987,13 +2987,6 @@ export interface components {
             state: string;
         };
         /**
-         * Quality
-         * @description Which values count: `good` alone, `usable` (good and uncertain), or `worst`: those, under the
-         *     worst quality of all that touched the cell.
-         * @enum {string}
-         */
-        Quality: "good" | "usable" | "worst";
-        /**
          * Retention
          * @description All rules; signals that none fits stay for ever.
          */
@@ -3022,6 +3015,13 @@ export interface components {
              */
             rollup_days: number | null;
         };
+        /**
+         * Rule
+         * @description Which values count: `good` alone, `usable` (good and uncertain), or `worst`: those, under the
+         *     worst quality of all that touched the cell, bad included.
+         * @enum {string}
+         */
+        Rule: "good" | "usable" | "worst";
         /**
          * SampleColumns
          * @description Samples as columns of one length.
@@ -4943,8 +4943,8 @@ export interface operations {
                 from?: number | null;
                 /** @description stamp after the last, µs; default: now */
                 to?: number | null;
-                how?: components["schemas"]["Aggregate"];
-                quality?: components["schemas"]["Quality"];
+                how?: components["schemas"]["How"];
+                quality?: components["schemas"]["Rule"];
                 /** @description a number and ms, s, m, h, d or w */
                 max_hold?: string;
                 format?: components["schemas"]["Format"];
@@ -7223,7 +7223,7 @@ export interface operations {
                 from?: number | null;
                 /** @description stamp after the last, µs; default: now */
                 to?: number | null;
-                quality?: components["schemas"]["Quality"];
+                quality?: components["schemas"]["Rule"];
                 /** @description a number and ms, s, m, h, d or w */
                 max_hold?: string;
                 low?: number | null;

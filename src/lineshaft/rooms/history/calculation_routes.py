@@ -6,11 +6,10 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
-from lineshaft.core.errors import Refused
 from lineshaft.rooms.history.calculations import Backfill, Calculations, Draft, Listed
 from lineshaft.rooms.history.engine.expression import MAX_LENGTH, Wrong
-from lineshaft.rooms.history.formats import dump
 from lineshaft.rooms.history.reader import FOREVER
+from lineshaft.rooms.history.routes import answer_json, time_range
 
 __all__ = ["router"]
 
@@ -191,14 +190,11 @@ def _add_looks(api: APIRouter, calculations: Calculations) -> None:
     @api.post("/calculations/preview", summary="Draw an expression over a range",
               response_model=PreviewAnswer, openapi_extra=_READ)  # fmt: skip
     async def preview_expression(body: PreviewRequest) -> Response:
-        if body.to <= body.start:
-            raise Refused("the time range is empty", hint="'from' must lie before 'to'",
-                          code="query.range")  # fmt: skip
         program, points = await calculations.preview(
-            body.expression, body.unit, body.start, body.to, body.px
+            body.expression, body.unit, *time_range(body.start, body.to), body.px
         )
         content = {"unit": program.unit, "ts": points.ts, "v": points.v, "q": points.q}
-        return Response(dump(content), media_type="application/json")
+        return answer_json(content)
 
 
 def _view(one: Listed) -> CalculationView:

@@ -31,9 +31,8 @@ def as_columns(rows: Rows) -> dict[str, Any]:
     return {**plain, "s": texts, **rest}
 
 
-def as_arrow(rows: Rows) -> bytes:
-    """Return the rows as an Arrow IPC stream with the stored columns."""
-    table = rows.table()
+def as_arrow(table: pa.Table) -> bytes:
+    """Return a table as an Arrow IPC stream."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)

@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import pyarrow as pa
@@ -24,9 +23,18 @@ from lineshaft.rooms.history.engine.grid import (
     aligned_edges,
 )
 from lineshaft.rooms.history.engine.statistics import Limits, Point, Summary, integral_unit
-from lineshaft.rooms.history.formats import dump
-from lineshaft.rooms.history.grids import MAX_CELLS, Grids
-from lineshaft.rooms.history.routes import TABLES, Format, From, Sids, To, parse_sids
+from lineshaft.rooms.history.formats import as_arrow
+from lineshaft.rooms.history.grids import Grids, check_size
+from lineshaft.rooms.history.routes import (
+    TABLES,
+    Format,
+    From,
+    Sids,
+    To,
+    answer_json,
+    parse_sids,
+    time_range,
+)  # fmt: skip
 from lineshaft.rooms.history.service import HistoryService
 
 __all__ = ["duration_us", "router"]
@@ -37,29 +45,6 @@ _UNITS: Final = {
 }  # fmt: skip
 _LONGEST: Final = 3660 * _UNITS["d"]
 _READ: Final = {"x-right": "history.read"}
-
-
-class Quality(StrEnum):
-    """Which values count: `good` alone, `usable` (good and uncertain), or `worst`: those, under the
-    worst quality of all that touched the cell."""
-
-    GOOD = "good"
-    USABLE = "usable"
-    WORST = "worst"
-
-
-class Aggregate(StrEnum):
-    """What a cell says (OPC 10000-13): `last` is the value that held at the cell's beginning, `twa`
-    the mean weighted by time, `good_share` for which share of the cell a good value held."""
-
-    LAST = "last"
-    MEAN = "mean"
-    TWA = "twa"
-    MIN = "min"
-    MAX = "max"
-    FIRST = "first"
-    COUNT = "count"
-    GOOD_SHARE = "good_share"
 
 
 class GridSeries(BaseModel):
@@ -149,19 +134,18 @@ def router(
         step: Duration = "60s",
         start: From = None,
         to: To = None,
-        how: Aggregate = Aggregate.TWA,
-        quality: Quality = Quality.USABLE,
+        how: How = How.TWA,
+        quality: Rule = Rule.USABLE,
         max_hold: Duration = "",
         format: Format = Format.JSON,
     ) -> Response:
         width, sids = duration_us(step, "step"), parse_sids(sid)
-        begin, end = _range(start, to)
-        if (end - begin) // width * len(sids) > MAX_CELLS:
-            raise _too_large()
+        begin, end = time_range(start, to, first=None)
+        check_size(len(sids), (end - begin) // width)
         edges = aligned_edges(begin, end, width)
         known = await asyncio.to_thread(signals, sids)
         found = await grids.grid(
-            sids, _sources(sids, known), edges, How(how), Rule(quality), _holding(max_hold)
+            sids, _sources(sids, known), edges, how, quality, _holding(max_hold)
         )
         return _answer(found, sids, known, width, how, format)
 
@@ -171,36 +155,22 @@ def router(
         sid: Sids,
         start: From = None,
         to: To = None,
-        quality: Quality = Quality.USABLE,
+        quality: Rule = Rule.USABLE,
         max_hold: Duration = "",
         low: Annotated[float | None, Query(allow_inf_nan=False)] = None,
         high: Annotated[float | None, Query(allow_inf_nan=False)] = None,
     ) -> Response:
         sids = parse_sids(sid)
-        begin, end = _range(start, to)
+        begin, end = time_range(start, to, first=None)
         known = await asyncio.to_thread(signals, sids)
         found = await grids.statistics(
-            sids, _sources(sids, known), begin, end, Rule(quality), _holding(max_hold),
+            sids, _sources(sids, known), begin, end, quality, _holding(max_hold),
             Limits(low, high),
         )  # fmt: skip
         listed = [_body(one, found[one], known.get(one), low, high) for one in sids]
-        return _json({"from": begin, "to": end, "signals": listed})
+        return answer_json({"from": begin, "to": end, "signals": listed})
 
     return api
-
-
-def _too_large() -> Refused:
-    return Refused(f"a grid of more than {MAX_CELLS} cells", code="grid.size",
-                   hint="Ask for a longer step, a shorter range or fewer signals")  # fmt: skip
-
-
-def _range(start: int | None, to: int | None) -> tuple[int, int]:
-    end = now_us() if to is None else to
-    if start is None or end <= start:
-        raise Refused("the time range is empty or has no beginning",
-                      hint="Give 'from' in µs; it must lie before 'to'",
-                      code="query.range")  # fmt: skip
-    return start, end
 
 
 def _holding(max_hold: str) -> Holding:
@@ -220,16 +190,14 @@ def _answer(
     if format == Format.JSON:
         rows = zip(sids, grid.v, grid.q, strict=True)
         series = [{"sid": sid, "v": v, "q": q} for sid, v, q in rows]
-        return _json({"step": step, "how": str(how), "ts": grid.ts, "series": series})
+        return answer_json({"step": step, "how": str(how), "ts": grid.ts, "series": series})
     table = _table(grid, sids, known, plain=format == Format.CSV)
+    if format == Format.ARROW:
+        return Response(as_arrow(table), media_type="application/vnd.apache.arrow.stream")
     sink = pa.BufferOutputStream()
-    if format == Format.CSV:
-        pa_csv.write_csv(table, sink)
-        named = {"Content-Disposition": 'attachment; filename="lineshaft-grid.csv"'}
-        return Response(sink.getvalue().to_pybytes(), media_type="text/csv", headers=named)
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table)
-    return Response(sink.getvalue().to_pybytes(), media_type="application/vnd.apache.arrow.stream")
+    pa_csv.write_csv(table, sink)
+    named = {"Content-Disposition": 'attachment; filename="lineshaft-grid.csv"'}
+    return Response(sink.getvalue().to_pybytes(), media_type="text/csv", headers=named)
 
 
 def _table(
@@ -273,7 +241,3 @@ def _body(
 
 def _point(point: Point | None) -> dict[str, Any] | None:
     return None if point is None else {"v": point.v, "ts": point.ts}
-
-
-def _json(content: Any) -> Response:
-    return Response(dump(content), media_type="application/json")

@@ -18,7 +18,7 @@ from lineshaft.rooms.history.engine.rows import Column, Rows
 from lineshaft.rooms.history.engine.statistics import Limits, Summary, join, summarise
 from lineshaft.rooms.history.service import HistoryService
 
-__all__ = ["MAX_CELLS", "Grids", "declared_gaps"]
+__all__ = ["MAX_CELLS", "Grids", "check_size", "declared_gaps"]
 
 MAX_CELLS: Final = 2_000_000
 PART_ROWS: Final = 5_000_000
@@ -57,10 +57,7 @@ class Grids:
         more than MAX_CELLS cells, `history.much` where one cell of one signal holds too many rows.
         """
         count = len(edges) - 1
-        if count * len(sids) > MAX_CELLS:
-            raise Refused(f"a grid of {len(sids)} signals and {count} cells is too large",
-                          hint=f"{MAX_CELLS} cells are allowed: take a longer step",
-                          code="grid.size")  # fmt: skip
+        check_size(len(sids), count)
         where = {sid: at for at, sid in enumerate(sids)}
         v, q = np.empty((len(sids), count)), np.empty((len(sids), count), np.int32)
         before = await self._before(sids, int(edges[0]))
@@ -142,6 +139,14 @@ def _newest(before: Rows, rows: Rows) -> Rows:
     both = Rows.concat([before, last])
     both = both.take(np.argsort(both.sid, kind="stable"))
     return both.take(np.append(both.sid[1:] != both.sid[:-1], True)) if len(both) else both
+
+
+def check_size(signals: int, cells: int) -> None:
+    """Raise Refused for a grid of too many cells."""
+    if signals * cells > MAX_CELLS:
+        raise Refused(f"a grid of {signals} signals and {cells} cells is too large",
+                      hint=f"{MAX_CELLS} cells are allowed: ask for a longer step, a shorter range"
+                      " or fewer signals", code="grid.size")  # fmt: skip
 
 
 async def declared_gaps(

@@ -21,7 +21,10 @@ from lineshaft.rooms.history.formats import as_arrow, as_columns, as_csv, dump
 from lineshaft.rooms.history.reader import FOREVER
 from lineshaft.rooms.history.service import HistoryService
 
-__all__ = ["quick_last", "router"]
+__all__ = [
+    "TABLES", "AsOf", "Format", "From", "Sids", "To", "answer_json", "parse_sids", "quick_last",
+    "router", "time_range",
+]  # fmt: skip
 
 _MAX_SIGNALS = 10_000
 _MAX_JSON_ROWS = 1_000_000
@@ -190,7 +193,7 @@ def router(
         as_of: AsOf = None,
         revisions: Annotated[bool, Query(description="all rows that ever held, by seq")] = False,
     ) -> Response:
-        begin, end = _range(start, to)
+        begin, end = time_range(start, to)
         most = min(limit, _MAX_JSON_ROWS) if format == Format.JSON else limit
         rows = await history.raw(
             parse_sids(sid), begin, end, most, as_of=as_of, revisions=revisions
@@ -199,12 +202,14 @@ def router(
 
     async def _rows(rows: Rows, format: Format) -> Response:
         if format == Format.ARROW:
-            return Response(as_arrow(rows), media_type="application/vnd.apache.arrow.stream")
+            return Response(
+                as_arrow(rows.table()), media_type="application/vnd.apache.arrow.stream"
+            )
         if format == Format.CSV:
             known = await asyncio.to_thread(signals, np.unique(rows.sid).tolist())
             named = {"Content-Disposition": 'attachment; filename="lineshaft.csv"'}
             return Response(as_csv(rows, known), media_type="text/csv", headers=named)
-        return _json(as_columns(rows))
+        return answer_json(as_columns(rows))
 
     @api.get("/trend", summary="Points that draw signals in a width", response_model=Trend,
              openapi_extra=_READ)  # fmt: skip
@@ -215,14 +220,14 @@ def router(
         px: Annotated[int, Query(ge=1, le=20_000, description="width in pixels")] = 1000,
         as_of: AsOf = None,
     ) -> Response:
-        begin, end = _range(start, to)
+        begin, end = time_range(start, to)
         sids = parse_sids(sid)
         known = await asyncio.to_thread(signals, sids)
         sources = {sid: signal.source for sid, signal in known.items()}
         series, gaps = await history.trend(sids, begin, end, px, sources, as_of=as_of)
         drawn = [{"sid": one.sid, "ts": one.ts, "v": one.v, "q": one.q} for one in series]
         holes = [{"source": g.source, "from": g.start, "to": g.end, "cause": g.cause} for g in gaps]
-        return _json({"from": begin, "to": end, "series": drawn, "gaps": holes})
+        return answer_json({"from": begin, "to": end, "series": drawn, "gaps": holes})
 
     _add_looks(api, history)
     _add_retention(api, history)
@@ -286,14 +291,17 @@ def _add_retention(api: APIRouter, history: HistoryService) -> None:
         return body
 
 
-def _range(start: int | None, to: int | None) -> tuple[int, int]:
-    end = now_us() if to is None else to
-    begin = start or 0
-    if end <= begin:
-        raise Refused("the time range is empty", hint="'from' must lie before 'to'",
+def time_range(start: int | None, to: int | None, *, first: int | None = 0) -> tuple[int, int]:
+    """Return the range that is asked for, up to now where nothing is said; Refused where it is
+    empty, or has no beginning and there is no `first`."""
+    begin, end = first if start is None else start, now_us() if to is None else to
+    if begin is None or end <= begin:
+        raise Refused("the time range is empty or has no beginning",
+                      hint="Give 'from' in µs; it must lie before 'to'",
                       code="query.range")  # fmt: skip
     return begin, end
 
 
-def _json(content: Any) -> Response:
+def answer_json(content: Any) -> Response:
+    """Return ready bytes of JSON, however many numbers they hold."""
     return Response(dump(content), media_type="application/json")

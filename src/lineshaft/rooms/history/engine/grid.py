@@ -31,7 +31,8 @@ Spans = Sequence[tuple[int, int]]
 
 
 class How(StrEnum):
-    """What one cell says of the samples in it."""
+    """What a cell says (OPC 10000-13): `last` is the value that held at the cell's beginning, `twa`
+    the mean weighted by time, `good_share` for which share of the cell a good value held."""
 
     LAST = "last"
     MEAN = "mean"
@@ -44,8 +45,8 @@ class How(StrEnum):
 
 
 class Rule(StrEnum):
-    """Which values count: Good alone; Good and Uncertain; or those, under the worst quality of all
-    that touched the cell, Bad included."""
+    """Which values count: `good` alone, `usable` (good and uncertain), or `worst`: those, under the
+    worst quality of all that touched the cell, bad included."""
 
     GOOD = "good"
     USABLE = "usable"
