@@ -21,6 +21,7 @@ from lineshaft.bus.client import data_stream, decode_block
 from lineshaft.bus.streams import end
 from lineshaft.clock import monotonic_s
 from lineshaft.core.errors import Broken, Refused
+from lineshaft.core.facts import Fact
 from lineshaft.core.samples import MAX_ROWS, SampleBlock
 from lineshaft.rooms.twins.model import SOURCE, Twin
 from lineshaft.rooms.twins.snapshots import Position, Snapshots
@@ -156,7 +157,10 @@ class Keeper:
         self._is_whole = True
 
     async def _hear(self, block: SampleBlock) -> None:
-        found = self._runtime.hear(block)
+        found, told = self._runtime.hear(block)
+        for one in told:
+            twin = self._runtime.twins[one.twin]
+            await self._bus.tell(Fact(one.kind, one.at, twin.machine, one.body))
         for start in range(0, len(found.sid), MAX_ROWS):
             part = slice(start, start + MAX_ROWS)
             rows = SampleBlock.from_columns(

@@ -27,7 +27,9 @@ from scipy.stats import t as student
 from lineshaft.core.errors import Refused
 from lineshaft.rooms.twins.engine import tail
 
-__all__ = ["Healthy", "State", "Verdicts", "begin", "learn", "report", "update"]
+__all__ = [
+    "Healthy", "State", "Verdicts", "begin", "learn", "report", "slow_limits", "update",
+]  # fmt: skip
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -44,8 +46,8 @@ class Healthy(NamedTuple):
 
     centre, scale: median and robust deviation; follow: correlation of neighbours, which are at
     most `reach` µs apart; table (n, levels): their sizes at `tail.LEVELS`; mean, spread,
-    freedom: of the slow statistic, as Student's t; least: innovations a bin must have.
-    bin_us, weight (): length of a bin, weight of the newest size.
+    freedom: of the slow statistic, as Student's t; least: innovations a bin must have; bin_us: how
+    long a bin is. weight (): of the newest size.
     """
 
     ready: Ints
@@ -103,7 +105,7 @@ def learn(
         np.zeros(channels, np.int64), np.zeros(channels), np.ones(channels), np.zeros(channels),
         np.zeros(channels, np.int64), np.ones((channels, tail.LEVELS.size)), np.zeros(channels),
         np.ones(channels), np.ones(channels), np.ones(channels),
-        np.array(bin_us), np.array(2 / (memory + 1)),
+        np.full(channels, bin_us, np.int64), np.array(2 / (memory + 1)),
     )  # fmt: skip
     for i in range(channels):
         mine = turn[edges[i] : edges[i + 1]]
@@ -116,7 +118,7 @@ def _learn_one(healthy: Healthy, i: int, values: Floats, at: Ints) -> None:
     """Write the entry of one channel, its innovations in the order of time."""
     centre = float(np.median(values))
     scale = float(1.4826 * np.median(np.abs(values - centre)))
-    bins, counts = np.unique(at // int(healthy.bin_us), return_counts=True)
+    bins, counts = np.unique(at // int(healthy.bin_us[i]), return_counts=True)
     least = 0.5 * float(np.median(counts))
     if not 0 < scale < np.inf or (counts >= least).sum() < _LEAST_BINS:
         return
@@ -130,7 +132,7 @@ def _learn_one(healthy: Healthy, i: int, values: Floats, at: Ints) -> None:
     sizes = np.empty(values.size)
     _smooth(values, at, centre, scale, follow, reach, float(healthy.weight), sizes)
     healthy.table[i] = tail.quantiles(sizes[int(4 / healthy.weight) :])
-    sums = np.bincount(np.searchsorted(bins, at // int(healthy.bin_us)), near)
+    sums = np.bincount(np.searchsorted(bins, at // int(healthy.bin_us[i])), near)
     means = (sums / counts)[counts >= least]
     tied = max(0.0, _correlation(means[:-1], means[1:]))
     tied = min(0.9, tied + (1 + 3 * tied) / means.size)  # the estimate is low by that much
@@ -163,34 +165,54 @@ def begin(healthy: Healthy) -> State:
     )  # fmt: skip
 
 
+def slow_limits(
+    healthy: Healthy, slow_rate: float = 1e-7, least_shift: float = 0.75
+) -> Floats:  # fmt: skip
+    """Return how far the mean of each channel may leave its place, for `update`.
+
+    `slow_rate`: share of healthy bins that may call a drift (the default: one machine in 70,000 a
+    day of ten-minute bins); `least_shift`: what the mean must be off by at least, in deviations of
+    an innovation, so that an operating point which the good period did not show is not called a
+    drift at once.
+    """
+    limits: Floats = student.isf(slow_rate / 2, healthy.freedom) * healthy.spread
+    return np.maximum(limits, least_shift)
+
+
 def update(
     healthy: Healthy, state: State, channel: ArrayLike, z: ArrayLike, at: ArrayLike, *,
-    rate: float = 1e-3, slow_rate: float = 1e-7, least_shift: float = 0.75,
+    rate: float = 1e-3, limits: Floats | None = None,
 ) -> Verdicts:  # fmt: skip
     """Take events in their order, change `state`, return the verdict on each.
 
-    `rate`: share of healthy innovations that may alarm; `slow_rate`: share of healthy bins that may
-    call a drift (the default: one machine in 70,000 a day of ten-minute bins); `least_shift`: what
-    the mean must be off by at least, in deviations of an innovation, so that an operating point
-    which the good period did not show is not called a drift at once.
+    `rate`: share of healthy innovations that may alarm; `limits`: of `slow_limits`, which takes a
+    while with many channels and is worth keeping.
     """
     who, values, stamps = _events(channel, z, at, healthy.ready.size)
     score, slow = np.full(values.size, np.nan), np.zeros(values.size, np.bool_)
-    limits = student.isf(slow_rate / 2, healthy.freedom) * healthy.spread
-    limits = np.maximum(limits, least_shift)
+    limits = slow_limits(healthy) if limits is None else limits
     _take(healthy, state, limits, -np.log10(tail.LEVELS), who, values, stamps, score, slow)
     return Verdicts(score, score >= -np.log10(rate) - 1e-12, slow)
 
 
-def report(healthy: Healthy, state: State) -> tuple[Floats, Floats]:
-    """Return the fast and the slow score of each channel as it stands, both −log10 and ≤ 300."""
-    lines = -np.log10(tail.LEVELS)
-    ready = healthy.ready > 0
-    fast = np.array([tail.rarity(v, t, lines) for v, t in zip(state.size, healthy.table,
-                                                              strict=True)])  # fmt: skip
-    off = np.abs(state.mean - healthy.mean) / healthy.spread
-    slow = -(student.logsf(off, healthy.freedom) + np.log(2)) / np.log(10)
+def report(
+    healthy: Healthy, state: State, channels: Ints | None = None
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """Return the fast and the slow score of these channels (all where None) as they stand, both
+    −log10 and ≤ 300."""
+    which = np.arange(healthy.ready.size) if channels is None else channels
+    fast = np.zeros(which.size)
+    _rarities(state.size, healthy.table, -np.log10(tail.LEVELS), which, fast)
+    off = np.abs(state.mean - healthy.mean)[which] / healthy.spread[which]
+    slow = -(student.logsf(off, healthy.freedom[which]) + np.log(2)) / np.log(10)
+    ready = healthy.ready[which] > 0
     return np.where(ready, fast, 0.0), np.where(ready, np.clip(slow, 0, 300), 0.0)
+
+
+@njit(cache=True)
+def _rarities(size: Any, table: Any, lines: Any, which: Any, fast: Any) -> None:
+    for k in range(which.size):
+        fast[k] = tail.rarity(size[which[k]], table[which[k]], lines)
 
 
 def _events(
@@ -247,7 +269,7 @@ def _take(
         state.size[i] += weight * (np.log1p(fresh * fresh) - state.size[i])
         state.last[i], state.at[i] = near, at[k]
         score[k] = tail.rarity(state.size[i], good.table[i], lines)
-        number = at[k] // bin_us
+        number = at[k] // bin_us[i]
         if number > state.bin[i]:
             count = state.bin_count[i]
             if count > 0 and count >= good.least[i]:

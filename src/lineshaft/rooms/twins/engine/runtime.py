@@ -17,13 +17,17 @@ from lineshaft.core.samples import Floats, Ints, SampleBlock
 from lineshaft.rooms.twins.engine import filters
 from lineshaft.rooms.twins.engine.behaviour import Behaviour
 from lineshaft.rooms.twins.engine.behaviours.lag import LAG
+from lineshaft.rooms.twins.engine.drift import Healthy
 from lineshaft.rooms.twins.engine.fleet import Array, Estimates, Fleet
+from lineshaft.rooms.twins.engine.kept import from_bytes
 from lineshaft.rooms.twins.engine.plant_time import PlantTime
 from lineshaft.rooms.twins.engine.scalar import LagFleet
+from lineshaft.rooms.twins.engine.scores import Scores
 from lineshaft.rooms.twins.engine.setup import setup_of
-from lineshaft.rooms.twins.model import Twin
+from lineshaft.rooms.twins.engine.watch import Watch
+from lineshaft.rooms.twins.model import SCORE, Twin
 
-__all__ = ["Columns", "Kind", "Runner", "Runtime", "compiled_kind"]
+__all__ = ["Columns", "Kind", "Runner", "Runtime", "Told", "compiled_kind"]
 
 _STATES_US: Final = 1_000_000
 
@@ -35,6 +39,16 @@ class Columns:
     sid: Ints
     ts: Ints
     v: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Something that a block showed: a Fact's kind, the twin, its stamp (wall µs), its body."""
+
+    kind: str
+    twin: str
+    at: int
+    body: Mapping[str, Any]
 
 
 class Runner(Protocol):
@@ -104,6 +118,11 @@ class _Group:
         self.rows: dict[str, int] = {}
         self.emitted = np.zeros(0, np.int64)
         self.state_sid = np.zeros((0, len(kind.states)), np.int64)
+        self.score_sid = np.zeros(0, np.int64)
+        self.scores = Scores(len(kind.outputs))
+        self.watches: dict[str, Watch] = {}
+        self._learned: dict[str, tuple[Twin, Healthy | None]] = {}
+        self.names: dict[int, str] = {}
         self.wire()
 
     def wire(self, twins: Mapping[str, Twin] | None = None) -> None:
@@ -112,8 +131,12 @@ class _Group:
         size = 1 + max(self.rows.values(), default=-1)
         self.emitted = np.append(self.emitted, np.zeros(max(0, size - len(self.emitted)), np.int64))
         self.state_sid = np.zeros((len(self.emitted), len(kind.states)), np.int64)
+        self.score_sid = np.zeros(len(self.emitted), np.int64)
+        self.names = {row: number for number, row in self.rows.items()}
         for number, row in self.rows.items():
             twin = (twins or {})[number]
+            self.score_sid[row] = twin.estimates.get(SCORE, 0)
+            self._learn(twin)
             for port, name in enumerate((*kind.inputs, *kind.outputs)):
                 is_output = port >= len(kind.inputs)
                 bound = (twin.outputs if is_output else twin.inputs).get(name)
@@ -124,11 +147,29 @@ class _Group:
             for index, name in enumerate(kind.states):
                 if name not in kind.outputs:
                     self.state_sid[row, index] = twin.estimates.get(name, 0)
+        for gone in self._learned.keys() - self.rows.keys():
+            del self._learned[gone]
+            self.watches.pop(gone, None)
+        taught = {self.rows[n]: known for n, (_, known) in self._learned.items() if known}
+        self.scores.set(len(self.emitted), taught)
         wires.sort()
         columns = list(zip(*wires, strict=True)) or [()] * 7
         self.sid, self.row, self.port = (np.array(c, np.int64) for c in columns[:3])
         self.scale, self.offset = (np.array(c, np.float64) for c in columns[3:5])
         self.clock, self.own = (np.array(c, np.int64) for c in columns[5:])
+
+    def _learn(self, twin: Twin) -> None:
+        """Read what a twin was taught, where that is something new."""
+        before = self._learned.get(twin.id)
+        if before is None or before[0].healthy != twin.healthy:
+            healthy = from_bytes(Healthy, twin.healthy) if twin.healthy else None
+        else:
+            healthy = before[1]
+        if not twin.monitor:
+            self.watches.pop(twin.id, None)
+        elif before is None or before[0].monitor != twin.monitor:
+            self.watches[twin.id] = Watch.of(twin.monitor)
+        self._learned[twin.id] = (twin, healthy)
 
 
 class Runtime:
@@ -166,20 +207,27 @@ class Runtime:
         else:
             if old is not None:
                 self._drop(twin.id)
-            group = self._groups.setdefault(kind.key, _Group(kind))
+            group = self._group(kind)
             row = group.runner.add(kind.given)
             group.rows[twin.id] = row
             if row < len(group.emitted):
                 group.emitted[row] = 0
         self.twins[twin.id], self._key[twin.id] = twin, kind.key
 
+    def _group(self, kind: Kind) -> _Group:
+        """Return the group of a kind, made with its first twin."""
+        if kind.key not in self._groups:
+            self._groups[kind.key] = _Group(kind)
+        return self._groups[kind.key]
+
     def _drop(self, number: str) -> None:
         group = self._groups[self._key.pop(number)]
         group.runner.remove(group.rows.pop(number))
         del self.twins[number]
 
-    def hear(self, block: SampleBlock) -> Columns:
-        """Take a block and return the rows it gave, in no order."""
+    def hear(self, block: SampleBlock) -> tuple[Columns, list[Told]]:
+        """Take a block; return the rows it gave, in no order, and what it showed."""
+        told: list[Told] = []
         sid, ts = block.sid, block.ts
         value = block.batch.column(2).to_numpy(zero_copy_only=False)
         value = np.where(block.batch.column(4).to_numpy() >= BAD, np.nan, value)
@@ -187,18 +235,21 @@ class Runtime:
             low, high = np.searchsorted(sid, [clock, clock + 1])
             if low < high:
                 time.hear(ts[low:high], value[low:high])
-        parts = [self._feed(group, sid, ts, value) for group in self._groups.values()]
+        parts = [self._feed(group, sid, ts, value, told) for group in self._groups.values()]
         columns = [column for part in parts for column in part]
         if not columns:
             nothing = np.zeros(0, np.int64)
-            return Columns(nothing, nothing, np.zeros(0))
-        return Columns(
+            return Columns(nothing, nothing, np.zeros(0)), told
+        whole = Columns(
             np.concatenate([c.sid for c in columns]),
             np.concatenate([c.ts for c in columns]),
             np.concatenate([c.v for c in columns]),
         )
+        return whole, told
 
-    def _feed(self, group: _Group, sid: Array, ts: Ints, value: Floats) -> list[Columns]:
+    def _feed(
+        self, group: _Group, sid: Array, ts: Ints, value: Floats, told: list[Told]
+    ) -> list[Columns]:  # fmt: skip
         first = np.searchsorted(group.sid, sid)
         count = np.searchsorted(group.sid, sid, "right") - first
         total = int(count.sum())
@@ -206,18 +257,35 @@ class Runtime:
             return []
         sample = np.repeat(np.arange(len(sid)), count)
         wire = np.repeat(first - np.cumsum(count) + count, count) + np.arange(total)
-        stamps, row = ts[sample], group.row[wire]
+        stamps, row, port = ts[sample], group.row[wire], group.port[wire]
         scale, offset = group.scale[wire], group.offset[wire]
-        found = group.runner.process(
-            row, group.port[wire], self._plant_time(stamps, group.clock[wire]),
-            value[sample] * scale + offset,
-        )  # fmt: skip
-        told = found.flag == filters.ESTIMATED
+        at, given = self._plant_time(stamps, group.clock[wire]), value[sample] * scale + offset
+        found = group.runner.process(row, port, at, given)
+        estimated = found.flag == filters.ESTIMATED
         own = group.own[wire]
-        kept = told & (own > 0)
+        kept = estimated & (own > 0)
         back = (found.y[kept] - offset[kept]) / scale[kept]
+        rows = row[estimated]
+        output = port[estimated] - len(group.kind.inputs)
+        turned = group.scores.hear(rows, output, found.z[estimated], at[estimated])
+        for event, one, drifted in turned:
+            told.append(self._told(group, one, "twin.drifted" if drifted else "twin.recovered",
+                                   int(stamps[estimated][event]),
+                                   output=group.kind.outputs[int(output[event])]))  # fmt: skip
+        for number, watch in group.watches.items():
+            mine = row == group.rows[number]
+            verdict = watch.hear(port[mine], at[mine], given[mine])
+            if verdict is not None:
+                kind = "process.abnormal" if verdict[0] else "process.normal"
+                shown = [[name, round(share, 4)] for name, share in verdict[1][:10]]
+                told.append(self._told(group, group.rows[number], kind,
+                                       int(stamps[mine].max()), signals=shown))  # fmt: skip
         return [Columns(own[kept], stamps[kept], back),
-                self._states(group, row[told], stamps[told])]  # fmt: skip
+                *self._states(group, rows, stamps[estimated])]  # fmt: skip
+
+    def _told(self, group: _Group, row: int, kind: str, at: int, **body: Any) -> Told:
+        twin = self.twins[group.names[row]]
+        return Told(kind, twin.id, at, {"twin": twin.id, "name": twin.name, **body})
 
     def _plant_time(self, stamps: Ints, clock: Array) -> Ints:
         if not self._clocks:
@@ -228,19 +296,21 @@ class Runtime:
             at[mine] = time.of(stamps[mine])
         return at
 
-    def _states(self, group: _Group, row: Array, stamps: Ints) -> Columns:
-        """Return the states of the twins that moved, of each once a second at most."""
+    def _states(self, group: _Group, row: Array, stamps: Ints) -> list[Columns]:
+        """Return states and scores of the twins that moved, of each once a second at most."""
         latest = np.zeros(len(group.emitted), np.int64)
         np.maximum.at(latest, row, stamps)
         due = np.flatnonzero(latest - group.emitted >= _STATES_US)
         group.emitted[due] = latest[due]
         own = group.state_sid[due]
         there = own > 0
-        return Columns(
-            own[there],
-            np.broadcast_to(latest[due, None], own.shape)[there],
-            group.runner.states(due)[there],
-        )
+        when = np.broadcast_to(latest[due, None], own.shape)
+        score, of = group.scores.of(due), group.score_sid[due]
+        scored = np.isfinite(score) & (of > 0)
+        return [
+            Columns(own[there], when[there], group.runner.states(due)[there]),
+            Columns(of[scored], latest[due][scored], score[scored]),
+        ]
 
     def save(self) -> dict[str, Array]:
         """Return everything that this knows as arrays, to be loaded by `load`."""
@@ -249,6 +319,11 @@ class Runtime:
             for name, array in group.runner.save().items():
                 saved[f"{key}:{name}"] = array
             saved[f"{key}:emitted"] = group.emitted.copy()
+            for name, array in group.scores.save().items():
+                saved[f"{key}:score:{name}"] = array
+            for number, watch in group.watches.items():
+                for name, array in watch.save().items():
+                    saved[f"{key}:watch:{number}:{name}"] = array
         clocks = {str(n): [c.wall, c.plant, c.speed] for n, c in self._clocks.items()}
         saved["clocks"] = np.frombuffer(json.dumps(clocks).encode(), np.uint8)
         if self._about is None:  # many twins are a long text, and it seldom changes
@@ -269,14 +344,20 @@ class Runtime:
             parts = {name: bytes.fromhex(part) for name, part in learned.items()}
             twin = Twin.from_json(text, id=number, revision=revision, learned=parts)
             kind = self._kind_of(twin)
-            group = self._groups.setdefault(kind.key, _Group(kind))
+            group = self._group(kind)
             group.rows[twin.id] = about["rows"][kind.key][twin.id]
             self.twins[twin.id], self._key[twin.id] = twin, kind.key
         for key, group in self._groups.items():
-            mine = {name.removeprefix(f"{key}:"): array for name, array in saved.items()
-                    if name.startswith(f"{key}:")}  # fmt: skip
-            group.emitted = mine.pop("emitted").copy()
-            group.runner.load(mine)
+            group.emitted = saved[f"{key}:emitted"].copy()
             group.wire(self.twins)
+            group.runner.load(_below(saved, f"{key}:"))
+            group.scores.load(_below(saved, f"{key}:score:"))
+            for number, watch in group.watches.items():
+                watch.load(_below(saved, f"{key}:watch:{number}:"))
         clocks = json.loads(saved["clocks"].tobytes())
         self._clocks = {int(n): PlantTime(*c) for n, c in clocks.items()}
+
+
+def _below(saved: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """Return what was saved under a prefix, by the rest of its name."""
+    return {n.removeprefix(prefix): array for n, array in saved.items() if n.startswith(prefix)}
