@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 _HUBER: Final = 2.0
 _CLIPPED: Final = 0.9205  # variance of a standard normal that is clipped there
 _SCREENED: Final = 600  # rows on which starts are compared
-_TOLD: Final = 0.15  # of the outputs' spread: a simulation that errs less is near the best
+_SHAPE: Final = 0.1  # of the noise: what hangs together in time is more than chance
 _DELAYS: Final = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 50.0)  # in sample periods
 _TURNS: Final = 8  # outliers spoil the first estimate of what is large
 _FEWEST: Final = 20
@@ -72,13 +72,9 @@ def fit(
     that the form allows). Raises Refused where the history fits nothing.
     """
     task = _Task(behaviour, behaviour.checked(start), *_series(behaviour, times_s, u, y), free)
-    theta = task.search(_screen(task), 60)[1]
-    for _ in range(_TURNS):
-        before = task.scale
-        task.rescale(theta)
-        theta = task.search(theta, 60)[1]
-        if (np.abs(task.scale / before - 1.0) < 0.01).all():
-            break
+    theta = _settle(task, _screen(task))
+    if _has_shape(task, theta):
+        theta = _settle(task, _roam(task, theta, 2.0))
     sigma, left, noises, walks = _certainty(task, theta)
     k = len(task.free)
     with np.errstate(over="ignore"):
@@ -100,6 +96,18 @@ def fit(
         np.where(is_vague, task.high, np.minimum(sides[1], task.high)), unknown, x0, walks, noises,
         *task.errors(theta),
     )  # fmt: skip
+
+
+def _settle(task: "_Task", theta: Floats) -> Floats:
+    """Return the minimum next to here, with the deviations that belong to it."""
+    theta = task.search(theta, 60)[1]
+    for _ in range(_TURNS):
+        before = task.scale
+        task.rescale(theta)
+        theta = task.search(theta, 60)[1]
+        if (np.abs(task.scale / before - 1.0) < 0.01).all():
+            break
+    return theta
 
 
 def _series(
@@ -266,36 +274,46 @@ class _Task:
 
 
 def _screen(task: _Task) -> Floats:
-    """Return the best of a few starts, judged where the inputs move most: first over dead times,
-    then with each positive parameter five times smaller and greater."""
-    whole, rows = task.window, task.window.stop
+    """Return the best of a few starts, judged where the inputs move most."""
+    whole, kept, rows = task.window, task.kept, task.window.stop
     if rows > _SCREENED:
         size = task.u.std(axis=0) + 1e-300
         moved = np.cumsum(np.abs(np.diff(task.u[:rows], axis=0, prepend=task.u[:1])) / size, axis=0)
         at = int(np.argmax((moved[_SCREENED:] - moved[:-_SCREENED]).sum(axis=1)))
-        if task.kept[at : at + _SCREENED].sum() >= _FEWEST:
+        if kept[at : at + _SCREENED].sum() >= _FEWEST:
             task.window = slice(at, at + _SCREENED)
-    kept, task.kept = task.kept, task.kept[task.window]
-    late = sorted(set(task.delays[task.delays >= 0]) & set(task.free))
-    period = float(np.median(np.diff(task.times)))
-    tries = [task.base]
-    for i in late:
-        for n in _DELAYS:
-            tries.append(task.base.copy())
-            tries[-1][i] = min(n * period, task.high[i])
-    start = task.behaviour.start()
-    found = [task.search(task.joined(one, start), 12) for one in tries]
-    cost, best = min(found, key=lambda pair: pair[0])
-    for place, factor in itertools.product(np.flatnonzero(task.is_log), (0.2, 5.0)):
-        if np.median(np.abs(task.residuals(best[None]))) < _TOLD:
-            break
-        other = best.copy()
-        other[place] += math.log(factor)
-        cost, best = min((cost, best), task.search(other, 12), key=lambda pair: pair[0])
+            task.kept = kept[task.window]
+    best = _roam(task, task.joined(task.base, task.behaviour.start()), 5.0)
     if task.window.start:
-        best[len(task.free) :] = start
+        best[len(task.free) :] = task.behaviour.start()
     task.window, task.kept = whole, kept
     return best
+
+
+def _roam(task: _Task, theta: Floats, factor: float) -> Floats:
+    """Return the best that is found from here and around: from the form's own state, over dead
+    times, and, while what is left has a shape, with each positive parameter by a factor less and
+    more."""
+    k, period = len(task.free), float(np.median(np.diff(task.times)))
+    tries = [theta, np.append(theta[:k], task.behaviour.start())]
+    for place in np.flatnonzero(np.isin(task.free, task.delays)):
+        for n in _DELAYS:
+            tries.append(theta.copy())
+            tries[-1][place] = n * period
+    cost, best = min((task.search(one, 12) for one in tries), key=lambda pair: pair[0])
+    for place, sign in itertools.product(np.flatnonzero(task.is_log), (-1.0, 1.0)):
+        if not _has_shape(task, best):
+            break
+        other = np.append(best[:k], task.behaviour.start())
+        other[place] += sign * math.log(factor)
+        cost, best = min((cost, best), task.search(other, 12), key=lambda pair: pair[0])
+    return best
+
+
+def _has_shape(task: _Task, theta: Floats) -> bool:
+    """Say whether residuals hang together in time: the machine wanders, or this is no minimum but
+    a hollow on the way."""
+    return any(slow > _SHAPE * white for _, white, slow, _ in _colours(task, theta))
 
 
 def _certainty(task: _Task, theta: Floats) -> tuple[Floats, float, Floats, Floats]:
@@ -311,21 +329,27 @@ def _certainty(task: _Task, theta: Floats) -> tuple[Floats, float, Floats, Float
     inverse = (axes[is_seen].T / lengths[is_seen]) @ axes[is_seen]
     spread, independent = np.zeros_like(inverse), 0.0
     noises, walks = np.array([port.noise for port in task.behaviour.outputs]), []
-    ends = np.cumsum(task.kept.sum(axis=0))
-    for r, rows in enumerate(np.split(np.arange(here.size), ends[:-1])):
-        white, slow, kept = _colour(np.clip(here[rows], -_HUBER, _HUBER))
+    for r, (rows, white, slow, kept) in enumerate(_colours(task, theta)):
         own = slopes[rows]
         carried = slow * (1.0 + kept) / (1.0 - kept)
-        independent += rows.size * (white + slow) / max(white + carried, 1e-300)
+        independent += (rows.stop - rows.start) * (white + slow) / max(white + carried, 1e-300)
         past = own.T @ lfilter([1.0], [1.0, -kept], own, axis=0)
         spread += white * own.T @ own + slow * (past + past.T - own.T @ own)
-        if rows.size:
+        if rows.stop > rows.start:
             noises[r] = task.scale[r] * math.sqrt(max(white, 1e-6) / _CLIPPED)
         walks.append(slow * (1.0 - kept * kept) * task.scale[r] ** 2)
     left = max(independent - theta.size, 1.0)
     sigma = np.sqrt(np.diag(inverse @ spread @ inverse) * (left + theta.size) / left) / size
     sigma[(np.abs(axes[~is_seen]) > 0.1).any(axis=0)] = math.inf
     return sigma[: len(task.free)], left, noises, _walks(task, theta, noises, np.array(walks))
+
+
+def _colours(task: _Task, theta: Floats) -> list[tuple[slice, float, float, float]]:
+    """Return for each output where its residuals are, and their colour."""
+    here = np.clip(task.residuals(theta[None])[0], -_HUBER, _HUBER)
+    ends = [0, *np.cumsum(task.kept.sum(axis=0)).tolist()]
+    places = [slice(*pair) for pair in itertools.pairwise(ends)]
+    return [(rows, *_colour(here[rows])) for rows in places]
 
 
 def _colour(psi: Floats) -> tuple[float, float, float]:
