@@ -28,6 +28,11 @@ from lineshaft.keep.cut import Cut, check_file, parts_of
 from lineshaft.records.migrate import HEAD
 from lineshaft.settings import Settings
 
+__all__ = [
+    "Verdict", "backup", "certificates", "clock", "database", "disk", "files", "folder", "limits",
+    "memory", "orphans", "port", "sync", "version",
+]  # fmt: skip
+
 _DAY: Final = 86_400_000_000
 _LITTLE, _NOTHING = 5_000_000_000, 200_000_000
 _SETTLED_S: Final = 900
