@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from lineshaft.rooms.history.exports import Exports
     from lineshaft.rooms.history.imports import Imports
     from lineshaft.rooms.history.service import HistoryService
+    from lineshaft.rooms.history.tail import Tail
     from lineshaft.rooms.plant.store import SignalStore
+    from lineshaft.web.limits import Limits
     from lineshaft.web.live import Live
     from lineshaft.web.people import People
     from lineshaft.web.sql import SqlDesk
@@ -206,6 +208,7 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     from lineshaft.web import system
     from lineshaft.web.desk import Desk
     from lineshaft.web.desk_routes import desk_router
+    from lineshaft.web.limits import limits_router
     from lineshaft.web.live import Live
     from lineshaft.web.people import People
     from lineshaft.web.sql_routes import router as sql_router
@@ -220,17 +223,18 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     live.tail = tail = Tail(bus, engine, _Each(listeners))
     history = HistoryService(bus, engine, folder / "history", tail)
     queries = _sql_desk(ground, engine, history, board)
-    overview = system.Overview(bus, tail, folder, demo=ground.plan.demo)
-    overview.notices.extend(ground.plan.notices)
 
     def all_signals() -> Sequence[Signal]:
         return [listed.signal for listed in signals.list()]
+
+    overview, limits = _overview(ground, engine, tail, lambda: len(signals.list()))
 
     imports, exports = _exchange(ground, engine, signals, history, all_signals)
     calculations, calculation_doors = _calculations(bus, engine, signals, history, listeners)
     routers = [
         *_people_routers(people, engine, ground.settings.http),
         system.system_router(overview),
+        limits_router(limits),
         system.live_router(live),
         system.panel_router(_Panel(bus) if ground.plan.demo else None),
         plant_router(PlantService(signals, bus)),
@@ -245,17 +249,33 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     ]
     hearing = _hear_states(bus, overview, board, live)
     background = [tail.run(), live.follow_facts(), overview.measure(), hearing, queries.attend(),
-                  imports.run(), exports.run(), calculations.run()]  # fmt: skip
-    api = _watched_api(routers, ground, engine, overview, board, history)
+                  imports.run(), exports.run(), calculations.run(), limits.run()]  # fmt: skip
+    api = _watched_api(routers, ground, overview, board, history)
     return api, background, people, live
 
 
+def _overview(
+    ground: Ground, engine: "Engine", tail: "Tail", signals: Callable[[], int]
+) -> "tuple[Overview, Limits]":
+    """Return what gathers the state of the platform, and what it may yet take."""
+    from lineshaft.bus.client import data_stream
+    from lineshaft.rooms.history.store import Catalogue
+    from lineshaft.web.limits import Limits
+    from lineshaft.web.system import Overview
+
+    bus, folder = ground.bus, ground.folder
+    catalogue = Catalogue(engine, data_stream(bus.site))
+    overview = Overview(bus, tail, folder, catalogue, demo=ground.plan.demo)
+    overview.notices.extend(ground.plan.notices)
+    max_bytes = int(ground.settings.bus.max_gb * 1e9)
+    return overview, Limits(bus, overview, folder, signals, max_bytes)
+
+
 def _watched_api(
-    routers: "list[APIRouter]", ground: Ground, engine: "Engine", overview: "Overview",
-    board: "SourceBoard", history: "HistoryService",
+    routers: "list[APIRouter]", ground: Ground, overview: "Overview", board: "SourceBoard",
+    history: "HistoryService",
 ) -> Any:  # fmt: skip
     """Return the application: logs and metrics among its doors, every request counted."""
-    from lineshaft.bus.client import data_stream
     from lineshaft.rooms.history.routes import quick_last
     from lineshaft.web.doors import build_api
     from lineshaft.web.guard import Operation
@@ -263,11 +283,11 @@ def _watched_api(
     from lineshaft.web.metrics import Metered, Requests, metrics_router
     from lineshaft.web.shortcut import Shortcut
 
-    requests, stream = Requests(), data_stream(ground.bus.site)
+    requests = Requests()
     quick = {"/api/v1/last": (Operation("last", "history.read"), quick_last(history))}
     doors = [
         logs_router(ground.folder / "logs"),
-        metrics_router(overview, engine, stream, requests, board.sources),
+        metrics_router(overview, requests, board.sources),
     ]
     api = build_api([*routers, *doors])
     api.add_middleware(Shortcut, reads=quick)
@@ -372,6 +392,7 @@ def describe_api() -> dict[str, Any]:
     from lineshaft.web import system
     from lineshaft.web.desk_routes import desk_router
     from lineshaft.web.doors import build_api
+    from lineshaft.web.limits import limits_router
     from lineshaft.web.logs import logs_router
     from lineshaft.web.metrics import metrics_router
     from lineshaft.web.sql_routes import router as sql_router
@@ -380,6 +401,7 @@ def describe_api() -> dict[str, Any]:
     routers = [
         *_people_routers(nobody, nobody, Http()),
         system.system_router(nobody),
+        limits_router(nobody),
         system.live_router(nobody),
         system.panel_router(nobody),
         plant_router(nobody),
@@ -392,7 +414,7 @@ def describe_api() -> dict[str, Any]:
         twins_router(nobody),
         sql_router(nobody),
         logs_router(nobody),
-        metrics_router(nobody, nobody, "", nobody, nobody),
+        metrics_router(nobody, nobody, nobody),
     ]
     return build_api(routers).openapi()
 

@@ -68,7 +68,7 @@ def test_the_disk_is_forecast_from_rate_and_size_of_a_sample() -> None:
     class _Tail:
         stored_rows = 1_000_000
 
-    overview = Overview(None, _Tail(), Path(), demo=False)  # type: ignore[arg-type]
+    overview = Overview(None, _Tail(), Path(), None, demo=False)  # type: ignore[arg-type]
     overview._used = 5_000_000
     assert overview._forecast(10**12) is None  # nothing is known yet
     overview._growth.append((0.0, 0))

@@ -12,18 +12,19 @@ import shutil
 import socket
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import psutil
 from cryptography import x509
 
 from lineshaft import __version__
-from lineshaft.clock import monotonic_s, now_us
+from lineshaft.clock import now_us
 from lineshaft.instance import MARK, RESTORING
 from lineshaft.keep.backup import LAST
+from lineshaft.keep.capacity import syncs
 from lineshaft.keep.cut import Cut, check_file, parts_of
 from lineshaft.records.migrate import HEAD
 from lineshaft.settings import Settings
@@ -36,7 +37,7 @@ __all__ = [
 _DAY: Final = 86_400_000_000
 _LITTLE, _NOTHING = 5_000_000_000, 200_000_000
 _SETTLED_S: Final = 900
-_SYNCS: Final = 9
+_NEARLY: Final = 0.7
 
 Verdict = tuple[Literal["ok", "warn", "fail"], str, str]
 """State, what was seen, and what to do where something is to be done."""
@@ -86,20 +87,14 @@ def disk(data: Path) -> Verdict:
 
 def sync(data: Path) -> Verdict:
     """How long does the disk take to keep something?"""
-    place, took = data / "run" / f"doctor-{os.getpid()}", []
+    place = data / "run" / f"doctor-{os.getpid()}"
     place.parent.mkdir(exist_ok=True, mode=0o700)
     try:
-        with place.open("wb") as file:
-            for _ in range(_SYNCS):
-                file.write(b"\0" * 4096)
-                file.flush()
-                began = monotonic_s()
-                os.fsync(file.fileno())
-                took.append(monotonic_s() - began)
+        took = sorted(syncs(place))
     finally:
         place.unlink(missing_ok=True)
-    middle, worst = sorted(took)[_SYNCS // 2] * 1e3, max(took) * 1e3
-    text = f"the disk syncs 4 kB in {middle:.1f} ms (median of {_SYNCS}, worst {worst:.1f} ms)"
+    middle, worst = took[len(took) // 2] * 1e3, took[-1] * 1e3
+    text = f"the disk syncs 4 kB in {middle:.1f} ms (median of {len(took)}, worst {worst:.1f} ms)"
     if middle > 200:
         return "fail", text, "Every block waits for it: use another disk"
     slow = "Expect few thousand blocks a minute; a disk with a protected cache is faster"
@@ -129,6 +124,16 @@ def limits(supervisor: int | None) -> Verdict:
         return "fail", text, "Raise it: `ulimit -n 65536`, LimitNOFILE=65536"
     few = "Raise it for many sources: LimitNOFILE=65536"
     return ("warn", text, few) if soft < 4096 else ("ok", text, "")
+
+
+def load(found: Mapping[str, Any]) -> Verdict:
+    """Does the machine take more than it has to? `found` is what the doors say of its limits."""
+    shares = [(one["share"] or 0.0, one["name"]) for one in found["limits"]]
+    full = [f"{name} {share:.0%}" for share, name in shares if share > _NEARLY]
+    if not full:
+        return "ok", found["sentence"], ""
+    text = f"{found['sentence']}; nearly used up: {', '.join(full)}"
+    return "warn", text, "See the limits on the console's page System; relieve the first of them"
 
 
 def port(settings: Settings, running: bool) -> Verdict:

@@ -117,9 +117,16 @@ async def _look_at_bus(settings: Settings, cut: Cut | None) -> list[Finding]:
         async with running_bus(settings.folder, settings) as bus:
             looks = [Finding("stream", *await _stream(bus, name, settings, cut))
                      for name in (data_stream(bus.site), fact_stream(bus.site))]  # fmt: skip
-            return [Finding("bus", "ok", "it answers"), *looks]
+            return [Finding("bus", "ok", "it answers"), *looks, await _load(bus)]
     except (LineshaftError, OSError, ValueError) as error:
         return [_failed("bus", error)]
+
+
+async def _load(bus: Bus) -> Finding:
+    try:
+        return _take("load", checks.load, await bus.ask("web", "limits", {}))
+    except LineshaftError as error:
+        return _failed("load", error)
 
 
 async def _stream(bus: Bus, name: str, settings: Settings, cut: Cut | None) -> Verdict:

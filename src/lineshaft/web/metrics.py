@@ -11,11 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
-from sqlalchemy import Engine, func, select
 
 from lineshaft.clock import monotonic_s
-from lineshaft.records import reading
-from lineshaft.rooms.history.store import checkpoints, files
 from lineshaft.traces import span
 from lineshaft.web.system import Overview, SystemView
 
@@ -81,7 +78,7 @@ class Metered:
 
 
 def metrics_router(
-    overview: Overview, engine: Engine, stream: str, requests: Requests,
+    overview: Overview, requests: Requests,
     sources: Callable[[], Sequence[Mapping[str, Any]]],
 ) -> APIRouter:  # fmt: skip
     """Return the operation that Prometheus scrapes."""
@@ -94,22 +91,12 @@ def metrics_router(
     )  # fmt: skip
     async def metrics() -> Response:
         view = await overview.view()
-        named = await asyncio.to_thread(_named, engine, stream)
+        named = await asyncio.to_thread(overview.catalogue.size)
         listed = await asyncio.to_thread(sources)
         parts = [*_platform(view, named, overview), *_processes(view), *_sources(listed)]
         return Response("\n".join([*parts, *_requests(requests), ""]), media_type=_TYPE)
 
     return api
-
-
-def _named(engine: Engine, stream: str) -> tuple[int, int, int]:
-    """Return how many files the catalogue names, their bytes, and its number of commits."""
-    of_files = select(func.count(), func.coalesce(func.sum(files.c.size + files.c.rollup_size), 0))
-    of_commits = select(func.coalesce(func.max(checkpoints.c.id), 0))
-    with reading(engine) as connection:
-        count, size = connection.execute(of_files.where(files.c.stream == stream)).one()
-        commits = connection.execute(of_commits.where(checkpoints.c.stream == stream)).scalar_one()
-    return count, size, commits
 
 
 def _platform(

@@ -22,6 +22,7 @@ from lineshaft.core.errors import Broken, Refused
 from lineshaft.core.ports import PlantPanel
 from lineshaft.rooms.history.engine.rows import split_seq
 from lineshaft.rooms.history.routes import Sids, parse_sids
+from lineshaft.rooms.history.store import Catalogue
 from lineshaft.rooms.history.tail import Tail
 from lineshaft.web.live import Live
 
@@ -97,12 +98,15 @@ class HistoryState(Protocol):
 class Overview:
     """Gathers the state of the platform; what costs more than a glance is measured rarely."""
 
-    def __init__(self, bus: Bus, tail: Tail, folder: Path, *, demo: bool) -> None:
+    def __init__(
+        self, bus: Bus, tail: Tail, folder: Path, catalogue: Catalogue, *, demo: bool
+    ) -> None:
         self._bus = bus
         self._tail = tail
         self._folder = folder
+        self.catalogue = catalogue
         self._demo = demo
-        self._memory: dict[int, float] = {}
+        self.memory: dict[int, float] = {}  # MB by process id
         self._used = 0
         self._rate = (monotonic_s(), 0, 0.0)
         self._growth = deque[tuple[float, int]](maxlen=int(_GROWTH_S / _MEASURE_S))
@@ -117,26 +121,26 @@ class Overview:
             self._rate = (now, samples, (samples - count) / max(now - before, 0.001))
             self._growth.append((now, samples))
             await asyncio.to_thread(self._measure_slowly)
+            self._used = (await asyncio.to_thread(self.catalogue.size))[1]
             await asyncio.sleep(_MEASURE_S)
 
     def _measure_slowly(self) -> None:
-        for process in self._processes():
-            pid = process.get("pid")
-            if pid:
-                try:
-                    self._memory[pid] = psutil.Process(pid).memory_full_info().pss / 1e6
-                except psutil.Error:
-                    self._memory.pop(pid, None)
-        used = 0
-        for file in (self._folder / "history").glob("*/*"):
-            with suppress(FileNotFoundError):  # compacted meanwhile
-                used += file.stat().st_size
-        self._used = used
+        measured = {}
+        for process in self.processes():
+            with suppress(psutil.Error):
+                if pid := process.get("pid"):
+                    measured[pid] = psutil.Process(pid).memory_full_info().pss / 1e6
+        self.memory = measured
 
     @property
     def heard_samples(self) -> int:
         """Return how many samples this process has heard since it began."""
         return self._tail.samples
+
+    @property
+    def samples_per_s(self) -> float:
+        """Return how many samples came a second, lately."""
+        return round(self._rate[2], 1)
 
     def _forecast(self, free: int) -> float | None:
         """Return the days until `free` bytes are used up, at the rate of the last minutes and the
@@ -152,7 +156,8 @@ class Overview:
             return None
         return round(free / (rate * self._used / stored) / 86_400, 1)
 
-    def _processes(self) -> list[dict[str, Any]]:
+    def processes(self) -> list[dict[str, Any]]:
+        """Return what the supervisor says of each process."""
         try:
             listed: list[dict[str, Any]] = json.loads(
                 (self._folder / "run" / "processes.json").read_text()
@@ -180,15 +185,15 @@ class Overview:
             demo=self._demo,
             notices=[*self.notices, *([error] if error else [])],
             processes=[
-                ProcessState(**process, pss_mb=self._memory.get(process.get("pid") or 0))
-                for process in self._processes()
+                ProcessState(**process, pss_mb=self.memory.get(process.get("pid") or 0))
+                for process in self.processes()
             ],
             stream=StreamView(
                 last_seq=split_seq(tail.newest)[1], stored_seq=split_seq(tail.stored)[1],
                 lag_rows=waiting,
                 stored_rows=tail.stored_rows, bytes=size,
             ),
-            samples_per_s=round(self._rate[2], 1),
+            samples_per_s=self.samples_per_s,
             disk=DiskView(free=free, used_by_history=self._used,
                           forecast_days=self._forecast(free)),
         )  # fmt: skip

@@ -979,6 +979,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/system/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What this machine can take, and what it does now */
+        get: operations["system_limits"];
+        put?: never;
+        /** Measure this machine anew: two seconds of disk and CPU */
+        post: operations["measure_limits"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tokens": {
         parameters: {
             query?: never;
@@ -2408,6 +2426,68 @@ export interface components {
          * @enum {string}
          */
         Layout: "long" | "wide";
+        /**
+         * LimitView
+         * @description One limit and how much of it is used.
+         */
+        LimitView: {
+            /**
+             * Found
+             * @description probe, observed, system, settings or unknown
+             */
+            found: string;
+            /**
+             * Limit
+             * @description null where it is unknown
+             */
+            limit: number | null;
+            /** Name */
+            name: string;
+            /** Now */
+            now: number;
+            /**
+             * Samples
+             * @description samples a second that it lets through
+             */
+            samples: number | null;
+            /** Share */
+            share: number | null;
+            /**
+             * Unit
+             * @description samples (a second), cores, bytes or count
+             */
+            unit: string;
+        };
+        /**
+         * LimitsView
+         * @description What this machine can take, estimated from what was measured on it.
+         */
+        LimitsView: {
+            /**
+             * First
+             * @description the limit that gives out first
+             */
+            first: string | null;
+            /** Limits */
+            limits: components["schemas"]["LimitView"][];
+            /**
+             * Measured At
+             * @description when disk and writer were measured
+             */
+            measured_at: number | null;
+            /**
+             * Now
+             * @description samples a second that come
+             */
+            now: number;
+            /**
+             * Samples Per S
+             * @description samples a second it can take; null: unknown
+             */
+            samples_per_s: number | null;
+            /** Sentence */
+            sentence: string;
+        };
         /**
          * ListedCertificate
          * @description A certificate of the list.
@@ -7280,6 +7360,82 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SystemView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    system_limits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitsView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    measure_limits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitsView"];
                 };
             };
             /** @description Refused: asking again will not help */

@@ -87,7 +87,8 @@ async def _show(bus: Bus, writer: Writer, compactor: Compactor) -> None:
     while True:
         await bus.show(
             "history",
-            {"stored_rows": writer.stored_rows, "error": writer.error or compactor.error,
+            {"stored_rows": writer.stored_rows, "busy_s": writer.busy_s,
+             "error": writer.error or compactor.error,
              "compacted_rows": compactor.merged_rows},
         )  # fmt: skip
         await asyncio.sleep(1)

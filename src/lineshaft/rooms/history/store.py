@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     delete,
+    func,
     insert,
     select,
     update,
@@ -291,6 +292,17 @@ class Catalogue:
             row = _row(connection, self.stream)
             found = connection.execute(wanted.order_by(files.c.ts_min, files.c.seq_min))
             return row, [FileEntry(*entry) for entry in found]
+
+    def size(self) -> tuple[int, int, int]:
+        """Return how many files are named, their bytes (roll-ups included), and how many commits
+        there were."""
+        size = func.coalesce(func.sum(files.c.size + files.c.rollup_size), 0)
+        of_files = select(func.count(), size)
+        of_commits = select(func.coalesce(func.max(checkpoints.c.id), 0))
+        with reading(self._engine) as connection:
+            count, used = connection.execute(of_files.where(files.c.stream == self.stream)).one()
+            commits = connection.execute(of_commits.where(checkpoints.c.stream == self.stream))
+            return count, used, commits.scalar_one()
 
     def last_chunks(self) -> tuple[StreamRow | None, dict[int, bytes]]:
         """Return the stream's row and its newest values by chunk, of one moment."""

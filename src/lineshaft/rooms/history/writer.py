@@ -76,6 +76,7 @@ class Writer:
         #: Set once the lease is ours and every named file was looked at.
         self.settled = asyncio.Event()
         self.stored_rows = 0
+        self.busy_s = 0.0
         self.error: str = ""
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -223,8 +224,10 @@ class Writer:
     async def _write_patiently(self, batch: _Batch) -> None:
         while True:
             try:
+                began = monotonic_s()
                 with span("history.commit", rows=batch.rows, blocks=len(batch.blocks)):
                     await asyncio.to_thread(self._write, batch)
+                self.busy_s += monotonic_s() - began
                 break
             except Broken as error:
                 if not error.retryable:
