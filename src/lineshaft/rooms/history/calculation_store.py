@@ -2,26 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Boolean,
-    Column,
-    Engine,
-    Integer,
-    String,
-    Table,
-    Text,
-    delete,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.exc import IntegrityError
+import sqlalchemy as sa
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Integer, String, Table, Text
 
 from lineshaft.core.errors import Refused
-from lineshaft.records import metadata, reading
+from lineshaft.records import metadata
+from lineshaft.records.kept import Kept
 
 __all__ = ["Calculation", "CalculationStore"]
 
@@ -58,43 +46,23 @@ class Calculation:
     meant: Mapping[str, int]
 
 
-class CalculationStore:
-    """The calculations in the records database. Calls block."""
+class CalculationStore(Kept[Calculation]):
+    """The calculations in the records database."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    table, make, what, listed = calculations, Calculation, "calculation", "calculations"
 
-    def list(self) -> list[Calculation]:
+    def query(self) -> sa.Select[Any]:
         """Return all, by path."""
-        with reading(self._engine) as connection:
-            found = connection.execute(select(calculations).order_by(calculations.c.path))
-            return [Calculation(**row) for row in found.mappings()]
+        return sa.select(calculations).order_by(calculations.c.path)
 
     def add(self, new: Calculation) -> None:
-        """Keep a new one; raise Refused where its path is taken."""
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(insert(calculations).values(asdict(new)))
-        except IntegrityError as error:
-            raise Refused(
-                f"'{new.path}' is calculated already",
-                hint="Change that one, or take another path",
-                code="calculation.path",
-                status=409,
-            ) from error
+        """Keep a new one; its path is free."""
+        self.insert(**asdict(new))
 
-    def change(self, new: Calculation, before: int) -> None:
+    def revise(self, new: Calculation, before: int) -> None:
         """Put a new revision in the place of revision `before`; raise Refused where that is not
         the present one."""
-        mine = (calculations.c.id == new.id) & (calculations.c.revision == before)
-        with self._engine.begin() as connection:
-            done = connection.execute(update(calculations).where(mine).values(asdict(new)))
-        if done.rowcount != 1:
+        if not self.change(new.id, calculations.c.revision == before, **asdict(new)):
             raise Refused(f"'{new.path}' was changed by somebody else meanwhile",
                           hint="Look at it again, then change it",
                           code="calculation.revision", status=409)  # fmt: skip
-
-    def remove(self, number: str) -> None:
-        """Forget one; its signal and samples stay."""
-        with self._engine.begin() as connection:
-            connection.execute(delete(calculations).where(calculations.c.id == number))

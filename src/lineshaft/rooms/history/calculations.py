@@ -108,7 +108,7 @@ class Calculations:
                     )
                     self._all[one.id] = replace(one, meant=meant)
                     if meant != one.meant:
-                        await asyncio.to_thread(self._store.change, self._all[one.id], one.revision)
+                        await asyncio.to_thread(self._store.revise, self._all[one.id], one.revision)
                 await self._history.tail.ready.wait()
                 self._seen = self._history.tail.newest
                 self._start(self._ordered(list(self._all)))
@@ -282,7 +282,7 @@ class Calculations:
             made = replace(old, name=draft.name, expression=draft.expression, unit=program.unit,
                            enabled=draft.enabled, revision=revision + 1, since=since,
                            sid=signal.sid, meant=meant)  # fmt: skip
-            await asyncio.to_thread(self._store.change, made, revision)
+            await asyncio.to_thread(self._store.revise, made, revision)
             await self._take(made, program, "changed")
             return self._listed(made)
 

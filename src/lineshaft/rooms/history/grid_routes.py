@@ -23,7 +23,6 @@ from lineshaft.rooms.history.engine.grid import (
     aligned_edges,
 )
 from lineshaft.rooms.history.engine.statistics import Limits, Point, Summary, integral_unit
-from lineshaft.rooms.history.formats import as_arrow
 from lineshaft.rooms.history.grids import Grids, check_size
 from lineshaft.rooms.history.routes import (
     TABLES,
@@ -31,6 +30,7 @@ from lineshaft.rooms.history.routes import (
     From,
     Sids,
     To,
+    answer_arrow,
     answer_json,
     parse_sids,
     time_range,
@@ -193,7 +193,7 @@ def _answer(
         return answer_json({"step": step, "how": str(how), "ts": grid.ts, "series": series})
     table = _table(grid, sids, known, plain=format == Format.CSV)
     if format == Format.ARROW:
-        return Response(as_arrow(table), media_type="application/vnd.apache.arrow.stream")
+        return answer_arrow(table)
     sink = pa.BufferOutputStream()
     pa_csv.write_csv(table, sink)
     named = {"Content-Disposition": 'attachment; filename="lineshaft-grid.csv"'}

@@ -225,7 +225,7 @@ class Imports:
         else:
             prefix = f"{self._prefix}/imports/files/{slug(Path(row.name).stem)}"
             form = guess_file(path, prefix, [signal.path for signal in signals])
-            self._store.change(row.id, ["checking"], form=form.as_dict())
+            self._store.turn(row.id, ["checking"], form=form.as_dict())
 
         def go_on(rows: int) -> bool:
             self._checked_rows = rows
@@ -234,7 +234,7 @@ class Imports:
         resolver = Resolver(form, signals, self._conversion)
         found = check_file(path, form, now_us() + _AHEAD_US, resolver, go_on)
         if found is not None:
-            self._store.change(row.id, ["checking"], state="waiting", summary=found[0],
+            self._store.turn(row.id, ["checking"], state="waiting", summary=found[0],
                                targets=found[1], note="")  # fmt: skip
 
     async def _store_samples(self, row: ImportRow) -> None:
@@ -283,7 +283,7 @@ class Imports:
             sids = {path: signal.sid for path, signal in known.items()} | made
             for target in targets:
                 target["sid"] = target["sid"] or sids.get(target["path"], 0)
-            self._store.change(row.id, ["running"], targets=targets)
+            self._store.turn(row.id, ["running"], targets=targets)
         return targets
 
     async def _there(self, row: ImportRow) -> str:
@@ -344,16 +344,16 @@ class Imports:
 
     async def _finish(self, row: ImportRow) -> None:
         finished = row.finished or now_us()
-        await asyncio.to_thread(self._store.change, row.id, ["running"], finished=finished)
+        await asyncio.to_thread(self._store.turn, row.id, ["running"], finished=finished)
         done = await asyncio.to_thread(self._store.get, row.id)
         await self._tell(row, "import.finished", finished, rows=done.rows, samples=done.samples)
-        await asyncio.to_thread(self._store.change, row.id, ["running"], state="done", note="")
+        await asyncio.to_thread(self._store.turn, row.id, ["running"], state="done", note="")
         self._file(row.id).unlink(missing_ok=True)
 
     async def _fail(self, number: int, note: str) -> None:
         row = await asyncio.to_thread(self._store.get, number)
         changed = await asyncio.to_thread(
-            self._store.change, number, ["checking", "running"], state="failed", note=note
+            self._store.turn, number, ["checking", "running"], state="failed", note=note
         )
         if changed and row.started:
             await self._tell(row, "import.failed", now_us(), reason=note, rows=row.rows)
@@ -362,7 +362,7 @@ class Imports:
         await self._bus.tell(Fact(kind, at, _origin(row.id), {"name": row.name, **body}))
 
     async def _note(self, number: int, note: str) -> None:
-        await asyncio.to_thread(self._store.change, number, ["checking", "running"], note=note)
+        await asyncio.to_thread(self._store.turn, number, ["checking", "running"], note=note)
 
     async def _turn(
         self, number: int, states: list[str], state: str, *, unless_started: bool = False,
@@ -371,7 +371,7 @@ class Imports:
         """Bring an import from one of some states to another; Refused where it is in none."""
         row = await asyncio.to_thread(self._store.get, number)
         changed = not (unless_started and row.started) and await asyncio.to_thread(
-            lambda: self._store.change(number, states, state=state, **values)
+            lambda: self._store.turn(number, states, state=state, **values)
         )
         if not changed:
             raise Refused(f"import {number} is {row.state}", code="import.state", status=409,

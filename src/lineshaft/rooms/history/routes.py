@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import numpy as np
+import pyarrow as pa
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
@@ -22,8 +23,8 @@ from lineshaft.rooms.history.reader import FOREVER
 from lineshaft.rooms.history.service import HistoryService
 
 __all__ = [
-    "TABLES", "AsOf", "Format", "From", "Sids", "To", "answer_json", "parse_sids", "quick_last",
-    "router", "time_range",
+    "TABLES", "AsOf", "Format", "From", "Sids", "To", "answer_arrow", "answer_json", "parse_sids",
+    "quick_last", "router", "time_range",
 ]  # fmt: skip
 
 _MAX_SIGNALS = 10_000
@@ -202,9 +203,7 @@ def router(
 
     async def _rows(rows: Rows, format: Format) -> Response:
         if format == Format.ARROW:
-            return Response(
-                as_arrow(rows.table()), media_type="application/vnd.apache.arrow.stream"
-            )
+            return answer_arrow(rows.table())
         if format == Format.CSV:
             known = await asyncio.to_thread(signals, np.unique(rows.sid).tolist())
             named = {"Content-Disposition": 'attachment; filename="lineshaft.csv"'}
@@ -300,6 +299,11 @@ def time_range(start: int | None, to: int | None, *, first: int | None = 0) -> t
                       hint="Give 'from' in µs; it must lie before 'to'",
                       code="query.range")  # fmt: skip
     return begin, end
+
+
+def answer_arrow(table: pa.Table) -> Response:
+    """Return a table as an Arrow IPC stream."""
+    return Response(as_arrow(table), media_type="application/vnd.apache.arrow.stream")
 
 
 def answer_json(content: Any) -> Response:
