@@ -1,5 +1,6 @@
 """The ground a bench stands on: a clean folder, real processes, this machine's raw limits."""
 
+import http.client
 import json
 import os
 import shutil
@@ -11,12 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from lineshaft.boot import boot
 from lineshaft.bus.server import free_port
 from lineshaft.settings import load
 
 __all__ = [
+    "Asker",
     "Ground",
     "check_disk",
     "clean_folder",
@@ -61,11 +64,42 @@ def check_disk(need_gb: float) -> None:
         raise SystemExit(f"bench: {need_gb:.0f} GB of disk are needed, {free:.0f} GB are free")
 
 
-class Ground:
-    """A running platform: its data folder, its address and key."""
+class Asker:
+    """One connection that asks and measures."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, address: str, headers: dict[str, str] | None = None) -> None:
+        host, _, root = address.removeprefix("http://").partition("/")
+        self._root = f"/{root}" if root else ""
+        self._connection = http.client.HTTPConnection(host, timeout=60)
+        self._headers = headers or {}
+
+    def ask(self, path: str, **query: object) -> tuple[float, bytes]:
+        """Return the time in ms and the answer."""
+        return self._send("GET", path + (f"?{urlencode(query)}" if query else ""), None)
+
+    def post(self, path: str, body: bytes) -> tuple[float, bytes]:
+        """Send a body; return the time in ms and the answer."""
+        return self._send("POST", path, body)
+
+    def _send(self, method: str, path: str, body: bytes | None) -> tuple[float, bytes]:
+        began = time.perf_counter()
+        self._connection.request(method, f"{self._root}/{path}", body, self._headers)
+        response = self._connection.getresponse()
+        content = response.read()
+        took = (time.perf_counter() - began) * 1e3
+        if response.status not in (200, 204):
+            raise SystemExit(f"bench: {path} answered {response.status}: {content[:300]!r}")
+        return took, content
+
+
+class Ground:
+    """A running platform: its data folder, its address and key, its processes."""
+
+    def __init__(
+        self, folder: Path, port: int, processes: "list[subprocess.Popen[bytes]] | None" = None
+    ) -> None:
         self.folder = folder
+        self._processes = processes or []
         self.address = f"http://127.0.0.1:{port}"
         self._key = folder / "keys" / "platform.key"
 
@@ -73,6 +107,17 @@ class Ground:
     def key(self) -> str:
         """The data folder's key."""
         return self._key.read_text().strip()
+
+    def asker(self) -> Asker:
+        """Return a connection that stays, signed in."""
+        return Asker(f"{self.address}/api/v1", {"Authorization": f"Bearer {self.key}"})
+
+    def kill(self) -> None:
+        """Kill all its processes at once (SIGKILL)."""
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.wait()
 
     def get(self, path: str) -> Any:
         """Return the JSON of a reading operation."""
@@ -123,7 +168,7 @@ def run_platform(folder: Path, names: tuple[str, ...], **environ: object) -> Ite
             for name in names:
                 log = (logs / f"{name}.log").open("ab")
                 running.append(subprocess.Popen(ready.commands[name], stdout=log, stderr=log))
-            yield Ground(folder, port)
+            yield Ground(folder, port, running)
         finally:
             for process in reversed(running):
                 process.terminate()

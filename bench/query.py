@@ -5,23 +5,21 @@ samples a second come in, four kinds of questions are asked in turn about signal
 over one connection from this process, and answers are held against the numbers made again.
 """
 
-import http.client
 import json
 import random
 import subprocess
 import sys
 import time
 from pathlib import Path
-from urllib.parse import urlencode
 
 import numpy as np
 import pyarrow as pa
 
 from bench.figures import Figure, judge
-from bench.ground import Ground, check_disk, clean_folder, run_platform, say
+from bench.ground import Asker, Ground, check_disk, clean_folder, run_platform, say
 from bench.months import DAY_S, FIRST_MANY, MANY, Signal
 
-__all__ = ["run"]
+__all__ = ["run", "same_trend"]
 
 _SIGNALS, _DAYS, _SEED = 50, 30, 20_261_124
 _SECOND = 1_000_000
@@ -61,26 +59,6 @@ def _fill(folder: Path, ground: Ground, start: int) -> None:
     say(f"compacted after {time.monotonic() - began:.0f} s")
 
 
-class _Asker:
-    """One connection that asks and measures."""
-
-    def __init__(self, ground: Ground) -> None:
-        host = ground.address.removeprefix("http://")
-        self._connection = http.client.HTTPConnection(host, timeout=60)
-        self._headers = {"Authorization": f"Bearer {ground.key}"}
-
-    def ask(self, path: str, **query: object) -> tuple[float, bytes]:
-        """Return the time in ms and the answer."""
-        began = time.perf_counter()
-        self._connection.request("GET", f"/api/v1/{path}?{urlencode(query)}", headers=self._headers)
-        response = self._connection.getresponse()
-        content = response.read()
-        took = (time.perf_counter() - began) * 1e3
-        if response.status != 200:
-            raise SystemExit(f"bench: {path} answered {response.status}: {content[:300]!r}")
-        return took, content
-
-
 class _Questions:
     """The four questions, each with its check."""
 
@@ -99,31 +77,18 @@ class _Questions:
                                  np.concatenate([d[1] for d in days]))}  # fmt: skip
         return self._known[sid]
 
-    def trend_ms(self, asker: _Asker, check: bool) -> float:
+    def trend_ms(self, asker: Asker, check: bool) -> float:
         sid = self._dice.randint(1, _SIGNALS)
         where = {"from": self._start, "to": self._end, "px": 1000}
         took, content = asker.ask("trend", sid=sid, **where)
         if check:
             [one] = json.loads(content)["series"]
             ts, v = self.rows(sid)
-            step = -(-(self._end - self._start) // 1000 // 300_000_000) * 300_000_000
-            column = ts // step
-            first = np.flatnonzero(np.append(True, np.diff(column) > 0))
-            least, most = np.minimum.reduceat(v, first), np.maximum.reduceat(v, first)
-            got = np.array(one["ts"]) // step
-            begins = np.flatnonzero(np.append(True, np.diff(got) > 0))
-            values = np.array(one["v"])
-            same = (
-                len(begins) == len(first)
-                and (np.minimum.reduceat(values, begins) == least).all()
-                and (np.maximum.reduceat(values, begins) == most).all()
-                and (values[begins] == v[first]).all()
-                and np.isin(np.array(one["ts"]), ts).all()
-            )
+            same = same_trend(one, ts, v, self._end - self._start)
             _must(same, "a trend differs from the one over all samples")
         return took
 
-    def raw_ms(self, asker: _Asker, check: bool) -> float:
+    def raw_ms(self, asker: Asker, check: bool) -> float:
         sid, day = self._dice.randint(1, _SIGNALS), self._dice.randrange(_DAYS)
         begin = self._start + day * _DAY
         where = {"from": begin, "to": begin + _DAY, "format": "arrow"}
@@ -136,7 +101,7 @@ class _Questions:
             _must(same and (table.column("v").to_numpy() == v[cut]).all(), "raw rows differ")
         return took
 
-    def last_ms(self, asker: _Asker, check: bool) -> float:
+    def last_ms(self, asker: Asker, check: bool) -> float:
         first, final = FIRST_MANY, FIRST_MANY + MANY - 1
         took, content = asker.ask("last", sid=f"{first}-{final}", format="arrow")
         if check:
@@ -144,7 +109,7 @@ class _Questions:
             _must((v == np.arange(first, final + 1) / 8).all(), "last values differ")
         return took
 
-    def grid_ms(self, asker: _Asker, check: bool) -> float:
+    def grid_ms(self, asker: Asker, check: bool) -> float:
         begin = self._start + self._dice.randrange(1, _DAYS) * _DAY
         where = {"from": begin, "to": begin + _DAY, "step": "1m", "how": "mean", "format": "arrow"}
         took, content = asker.ask("grid", sid=f"1-{_SIGNALS}", **where)
@@ -160,13 +125,28 @@ class _Questions:
         return took
 
 
+def same_trend(one: dict[str, list[float]], ts: np.ndarray, v: np.ndarray, span: int) -> bool:
+    """Return whether a trend's series over `span` µs is what all samples give in 1,000 columns."""
+    step = -(-span // 1000 // 300_000_000) * 300_000_000
+    first = np.flatnonzero(np.append(True, np.diff(ts // step) > 0))
+    stamps, values = np.array(one["ts"]), np.array(one["v"])
+    begins = np.flatnonzero(np.append(True, np.diff(stamps // step) > 0))
+    return bool(
+        len(begins) == len(first)
+        and (np.minimum.reduceat(values, begins) == np.minimum.reduceat(v, first)).all()
+        and (np.maximum.reduceat(values, begins) == np.maximum.reduceat(v, first)).all()
+        and (values[begins] == v[first]).all()
+        and np.isin(stamps, ts).all()
+    )
+
+
 def _must(holds: bool, wrong: str) -> None:
     if not holds:
         raise SystemExit(f"bench: {wrong}")
 
 
 def _measure(folder: Path, ground: Ground, start: int, seconds: float, runs: int) -> list[Figure]:
-    questions, asker = _Questions(start), _Asker(ground)
+    questions, asker = _Questions(start), ground.asker()
     for name in _RULES:  # the first of each is checked, and warms the way
         for _ in range(5):
             getattr(questions, name)(asker, check=True)
