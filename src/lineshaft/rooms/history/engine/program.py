@@ -42,7 +42,6 @@ __all__ = ["MAX_INPUTS", "Meanings", "Program", "compile_expression"]
 
 MAX_INPUTS: Final = 32
 _LONGEST_US: Final = 86_400_000_000
-_COMPARISONS: Final = {"=", "!=", "<", "<=", ">", ">="}
 _BASE: Final = {"length": "m", "mass": "kg", "time": "s", "temperature": "K", "current": "A",
                 "substance": "mol", "luminosity": "cd"}  # fmt: skip
 _SECONDS: Final = Measure((("time", 1.0),))
@@ -61,11 +60,13 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A step and what it gives: a measure, or None for true and false; `unit` names it."""
+    """A step and what it gives: a measure, or None for true and false; `unit` names it, `column` is
+    where it stands."""
 
     step: Step
     measure: Measure | None
     unit: str = ""
+    column: int = 1
 
     @property
     def said(self) -> str:
@@ -93,14 +94,14 @@ def compile_expression(
     if unit is None:
         made = _base_unit(value.measure) if not value.unit else value.unit
         if not value.unit and value.measure.factor != 1.0:
-            value = compiler.converted(value, replace(value.measure, factor=1.0, offset=0.0), 1)
+            value = compiler.converted(value, replace(value.measure, factor=1.0, offset=0.0))
         return Program(value.step, tuple(compiler.inputs), Kind.FLOAT, made)
     declared, measure = compiler.measure(unit, 1), value.measure or NUMBER
     if declared.dimension != measure.dimension:
         raise Wrong(1, f"the result is in {value.said}, which is not '{unit or '1'}'")
     if declared.offset and not measure.offset:
         raise Wrong(1, f"the result is a difference; '{unit}' has a zero of its own: use K")
-    value = compiler.converted(value, declared, 1)
+    value = compiler.converted(value, declared)
     return Program(value.step, tuple(compiler.inputs), Kind.FLOAT, unit)
 
 
@@ -117,6 +118,9 @@ class _Compiler:
         self._numbers: dict[str, int] = {}
 
     def value(self, node: Node) -> _Value:
+        return replace(self._value(node), column=node.column)
+
+    def _value(self, node: Node) -> _Value:
         match node:
             case Number(column, value, unit):
                 return _Value(Const(value=value), self.measure(unit, column), unit)
@@ -163,11 +167,10 @@ class _Compiler:
         return _Value(Input(number=number), known, signal.unit)
 
     def _unary(self, column: int, op: str, of: Node) -> _Value:
-        one = self.value(of)
+        one = replace(self.value(of), column=column)
         if op == "not":
-            self._needs_flag(one, column)
-            return _Value(Pointwise((one.step,), name="not"), None)
-        measure = self._plain(one, column, "a sign")
+            return _Value(Pointwise((self.flag(one).step,), name="not"), None)
+        measure = self.plain(one, "a sign")
         if isinstance(one.step, Const):
             return replace(one, step=Const(value=-one.step.value))
         return _Value(Pointwise((one.step,), name="neg"), measure, one.unit)
@@ -178,17 +181,16 @@ class _Compiler:
         if node.op in {"=", "!="} and isinstance(node.left, Text):
             return self._text_is(node.right, node.left, node.op, node.column)
         left, right = self.value(node.left), self.value(node.right)
-        if node.op in {"and", "or"}:
-            for one, of in ((left, node.left), (right, node.right)):
-                self._needs_flag(one, of.column)
-            return _Value(Pointwise((left.step, right.step), name=node.op), None)
-        if node.op in _COMPARISONS:
-            if not (left.measure is None and right.measure is None and node.op in {"=", "!="}):
-                right = self._alike(left, right, node.right.column)
-            return _Value(Pointwise((left.step, right.step), name=node.op), None)
         if node.op in {"+", "-"}:
             return self._sum(node, left, right)
-        return self._product(node, left, right)
+        if node.op in {"*", "/", "^"}:
+            return self._product(node, left, right)
+        if node.op in {"and", "or"}:
+            steps = self.flag(left).step, self.flag(right).step
+        else:
+            flags = left.measure is None and right.measure is None and node.op in {"=", "!="}
+            steps = left.step, (right if flags else self.alike(left, right)).step
+        return _Value(Pointwise(steps, name=node.op), None)
 
     def _text_is(self, signal: Node, text: Text, op: str, column: int) -> _Value:
         if not isinstance(signal, Path):
@@ -200,46 +202,42 @@ class _Compiler:
         return _Value(same if op == "=" else Pointwise((same,), name="not"), None)
 
     def _sum(self, node: Binary, left: _Value, right: _Value) -> _Value:
-        one, other = self._number(left, node.left), self._number(right, node.right)
+        one, other = self.number(left), self.number(right)
         if one.dimension != other.dimension:
-            raise self._differ(left, right, node.right.column)
+            raise self._differ(left, right)
         if other.offset and not one.offset:
             if node.op == "-":
                 raise Wrong(node.column, f"a value in {right.said} has no place after a difference")
-            node, left, right = replace(node, left=node.right, right=node.left), right, left
-            one, other = other, one
+            left, right, one, other = right, left, other, one
         if one.offset and other.offset:
             if node.op == "+":
                 raise Wrong(node.column, f"two values in {left.said} have no sum; a difference is "
                             "written in K")  # fmt: skip
-            right = self.converted(right, one, node.column)
-            made = Measure(one.dimension, one.factor)
+            steps = left.step, self.converted(right, one).step
             unit = "K" if left.unit == "Cel" else ""
-            return _Value(Pointwise((left.step, right.step), name="-"), made, unit)
-        right = self.converted(right, Measure(one.dimension, one.factor), node.column)
+            return _Value(Pointwise(steps, name="-"), Measure(one.dimension, one.factor), unit)
+        right = self.converted(right, Measure(one.dimension, one.factor))
         return _Value(Pointwise((left.step, right.step), name=node.op), one, left.unit)
 
     def _product(self, node: Binary, left: _Value, right: _Value) -> _Value:
-        one, other = self._number(left, node.left), self._number(right, node.right)
-        self._plain(left, node.left.column, f"'{node.op}'")
-        self._plain(right, node.right.column, f"'{node.op}'")
-        steps = (left.step, right.step)
+        self.number(left), self.number(right)
+        one, other = (self.plain(each, f"'{node.op}'") for each in (left, right))
         if node.op == "^":
-            return self._power(node, left, right)
+            return self._power(left, right)
         made = one.times(other, 1.0 if node.op == "*" else -1.0)
         unit = left.unit if other == NUMBER else ""
         if node.op == "*" and one == NUMBER:
             unit = right.unit
-        return _Value(Pointwise(steps, name=node.op), made, unit)
+        return _Value(Pointwise((left.step, right.step), name=node.op), made, unit)
 
-    def _power(self, node: Binary, left: _Value, right: _Value) -> _Value:
+    def _power(self, left: _Value, right: _Value) -> _Value:
         base = left.measure or NUMBER
-        right = self._alike(_Value(Const(), NUMBER), right, node.right.column)
+        right = self.plain_number(right)
         step = Pointwise((left.step, right.step), name="^")
         if not base.dimension and base.factor == 1:
             return _Value(step, NUMBER)
         if not isinstance(right.step, Const):
-            raise Wrong(node.right.column, f"the exponent of a value in {left.said} must be a "
+            raise Wrong(right.column, f"the exponent of a value in {left.said} must be a "
                         "plain number")  # fmt: skip
         return _Value(step, NUMBER.times(base, right.step.value))
 
@@ -254,15 +252,10 @@ class _Compiler:
             raise Wrong(node.column, f"'{node.name}' takes {wanted} values, not {len(node.of)}")
         return make(self, node, [self.value(one) for one in node.of])
 
-    def alike(self, node: Call, of: list[_Value]) -> list[_Value]:
-        """Return the values in the unit of the first."""
-        rest = zip(of[1:], node.of[1:], strict=True)
-        return [of[0], *(self._alike(of[0], one, at.column) for one, at in rest)]
-
-    def width(self, node: Call, of: list[_Value], at: int = 1) -> int:
-        """Return the window that is written as value number `at`, in µs."""
-        column, step = node.of[at].column, of[at].step
-        seconds = self._alike(_Value(Const(), _SECONDS, "s"), of[at], column).step
+    def width(self, of: list[_Value]) -> int:
+        """Return the window that is written as the second value, in µs."""
+        column, step = of[1].column, of[1].step
+        seconds = self.alike(_Value(Const(), _SECONDS, "s"), of[1]).step
         if not isinstance(step, Const) or not isinstance(seconds, Const):
             raise Wrong(column, "expected a duration, as 10 min")
         found = round(seconds.value * 1e6)
@@ -270,109 +263,103 @@ class _Compiler:
             raise Wrong(column, "a window lasts from 1 ms to 24 h")
         return found
 
-    def varies(self, node: Call, one: _Value) -> _Value:
+    @staticmethod
+    def varies(node: Call, one: _Value) -> _Value:
         """Return the value; refuse one that no signal is in."""
         if not one.step.inputs:
-            raise Wrong(node.of[0].column, f"'{node.name}' needs a signal here")
+            raise Wrong(one.column, f"'{node.name}' needs a signal here")
         return one
 
-    def difference(self, node: Call, one: _Value) -> tuple[Measure, str]:
+    def difference(self, one: _Value) -> tuple[Measure, str]:
         """Return the measure and unit of a difference of such values."""
-        measure = self._number(one, node.of[0])
+        measure = self.number(one)
         unit = one.unit if not measure.offset else "K" if one.unit == "Cel" else ""
         return Measure(measure.dimension, measure.factor), unit
 
-    def plain_number(self, node: Call, one: _Value) -> _Value:
+    def plain_number(self, one: _Value) -> _Value:
         """Return the value as a number without unit."""
-        return self._alike(_Value(Const(), NUMBER), one, node.of[0].column)
+        return self.alike(_Value(Const(), NUMBER), one)
 
-    def needs_flag(self, node: Call, one: _Value) -> None:
-        """Refuse what is not true or false."""
-        self._needs_flag(one, node.of[0].column)
-
-    def plain(self, node: Call, one: _Value) -> Measure:
-        """Return the measure; refuse true, false and what has a zero of its own."""
-        self._number(one, node.of[0])
-        return self._plain(one, node.of[0].column, f"'{node.name}'")
-
-    def converted(self, one: _Value, to: Measure, column: int) -> _Value:
+    @staticmethod
+    def converted(one: _Value, to: Measure) -> _Value:
         """Return a value in another measure of the same dimension."""
         have = one.measure or NUMBER
         if have.factor == to.factor and have.offset == to.offset:
             return one
         factor, offset = have.factor / to.factor, (have.offset - to.offset) / to.factor
         if isinstance(one.step, Const):
-            return _Value(Const(value=one.step.value * factor + offset), to)
-        return _Value(Scaled((one.step,), factor=factor, offset=offset), to)
+            return _Value(Const(value=one.step.value * factor + offset), to, "", one.column)
+        return _Value(Scaled((one.step,), factor=factor, offset=offset), to, "", one.column)
 
-    def _alike(self, left: _Value, right: _Value, column: int) -> _Value:
+    def alike(self, left: _Value, right: _Value) -> _Value:
+        """Return the second value in the measure of the first; refuse where there is none."""
         one, other = left.measure, right.measure
         if one is None or other is None:
             if one is other:
                 return right
-            raise self._differ(left, right, column)
+            raise self._differ(left, right)
         if one.dimension != other.dimension or bool(one.offset) != bool(other.offset):
-            raise self._differ(left, right, column)
-        return self.converted(right, one, column)
+            raise self._differ(left, right)
+        return self.converted(right, one)
 
     @staticmethod
-    def _differ(left: _Value, right: _Value, column: int) -> Wrong:
+    def _differ(left: _Value, right: _Value) -> Wrong:
         bare = right.measure == NUMBER and isinstance(right.step, Const) and left.unit
         hint = f"; write a unit after the number, as 5 {left.unit}" if bare else ""
-        return Wrong(column, f"expected {left.said}, found {right.said}{hint}")
+        return Wrong(right.column, f"expected {left.said}, found {right.said}{hint}")
 
     @staticmethod
-    def _number(one: _Value, node: Node) -> Measure:
+    def number(one: _Value) -> Measure:
+        """Return the measure; refuse true and false."""
         if one.measure is None:
-            raise Wrong(node.column, "expected a number, found true or false; use if(…, 1, 0)")
+            raise Wrong(one.column, "expected a number, found true or false; use if(…, 1, 0)")
         return one.measure
 
-    @staticmethod
-    def _plain(one: _Value, column: int, what: str) -> Measure:
-        if one.measure is None:
-            raise Wrong(column, "expected a number, found true or false")
-        if one.measure.offset:
-            raise Wrong(column, f"{what} has no meaning for a value in {one.said}, whose zero is "
-                        "chosen; subtract another first")  # fmt: skip
-        return one.measure
+    def plain(self, one: _Value, what: str) -> Measure:
+        """Return the measure; refuse true, false and what has a zero of its own."""
+        measure = self.number(one)
+        if measure.offset:
+            raise Wrong(one.column, f"{what} has no meaning for a value in {one.said}, whose zero "
+                        "is chosen; subtract another first")  # fmt: skip
+        return measure
 
     @staticmethod
-    def _needs_flag(one: _Value, column: int) -> None:
+    def flag(one: _Value) -> _Value:
+        """Return the value; refuse what is not true or false."""
         if one.measure is not None:
-            raise Wrong(column, f"expected true or false, found {one.said}; compare it first")
+            raise Wrong(one.column, f"expected true or false, found {one.said}; compare it first")
+        return one
 
 
 _Make = Callable[[_Compiler, Call, list[_Value]], _Value]
 
 
 def _same(c: _Compiler, node: Call, of: list[_Value]) -> _Value:
-    of = c.alike(node, of)
-    c.difference(node, of[0])
-    return _Value(
-        Pointwise(tuple(one.step for one in of), name=node.name), of[0].measure, of[0].unit
-    )
+    steps = of[0].step, *(c.alike(of[0], one).step for one in of[1:])
+    c.number(of[0])
+    return replace(of[0], step=Pointwise(steps, name=node.name))
 
 
 def _absolute(c: _Compiler, node: Call, of: list[_Value]) -> _Value:
-    measure = c.plain(node, of[0])
-    return _Value(Pointwise((of[0].step,), name="abs"), measure, of[0].unit)
+    c.plain(of[0], f"'{node.name}'")
+    return replace(of[0], step=Pointwise((of[0].step,), name="abs"))
 
 
 def _root(c: _Compiler, node: Call, of: list[_Value]) -> _Value:
-    made = NUMBER.times(c.plain(node, of[0]), 0.5)
+    made = NUMBER.times(c.plain(of[0], f"'{node.name}'"), 0.5)
     return _Value(Pointwise((of[0].step,), name="sqrt"), made)
 
 
 def _of_number(c: _Compiler, node: Call, of: list[_Value]) -> _Value:
-    return _Value(Pointwise((c.plain_number(node, of[0]).step,), name=node.name), NUMBER)
+    return _Value(Pointwise((c.plain_number(of[0]).step,), name=node.name), NUMBER)
 
 
 def _rounded(c: _Compiler, node: Call, of: list[_Value]) -> _Value:
-    c.difference(node, of[0])
+    c.number(of[0])
     digits = of[1].step if len(of) > 1 else Const()
     plain = len(of) == 1 or of[1].measure == NUMBER
     if not (plain and isinstance(digits, Const) and digits.value in range(-15, 16)):
-        raise Wrong(node.of[-1].column, "expected how many digits stay, -15 to 15")
+        raise Wrong(of[-1].column, "expected how many digits stay, -15 to 15")
     shift = Const(value=10.0**digits.value)
     moved = Pointwise((of[0].step, shift), name="*")
     back = Pointwise((Pointwise((moved,), name="round"), shift), name="/")
@@ -380,9 +367,8 @@ def _rounded(c: _Compiler, node: Call, of: list[_Value]) -> _Value:
 
 
 def _if(c: _Compiler, node: Call, of: list[_Value]) -> _Value:
-    c.needs_flag(node, of[0])
-    other = c._alike(of[1], of[2], node.of[2].column)
-    return replace(of[1], step=Choose((of[0].step, of[1].step, other.step)))
+    steps = c.flag(of[0]).step, of[1].step, c.alike(of[1], of[2]).step
+    return replace(of[1], step=Choose(steps))
 
 
 def _good(c: _Compiler, node: Call, of: list[_Value]) -> _Value:
@@ -394,20 +380,19 @@ def _previous(c: _Compiler, node: Call, of: list[_Value]) -> _Value:
 
 
 def _held(c: _Compiler, node: Call, of: list[_Value]) -> _Value:
-    step = Held((c.varies(node, of[0]).step,), width=c.width(node, of))
-    return replace(of[0], step=step)
+    return replace(of[0], step=Held((c.varies(node, of[0]).step,), width=c.width(of)))
 
 
 def _window(c: _Compiler, node: Call, of: list[_Value]) -> _Value:
-    c.difference(node, of[0])
-    step = Window((c.varies(node, of[0]).step,), name=node.name, width=c.width(node, of))
+    c.number(of[0])
+    step = Window((c.varies(node, of[0]).step,), name=node.name, width=c.width(of))
     return replace(of[0], step=step)
 
 
 def _change(c: _Compiler, node: Call, of: list[_Value]) -> _Value:
-    measure, unit = c.difference(node, of[0])
+    measure, unit = c.difference(of[0])
     rate = node.name == "rate"
-    width = c.width(node, of) if len(of) > 1 else 0
+    width = c.width(of) if len(of) > 1 else 0
     step = Change((c.varies(node, of[0]).step,), rate=rate, width=width)
     return _Value(step, measure.times(_SECONDS, -1.0) if rate else measure, "" if rate else unit)
 
