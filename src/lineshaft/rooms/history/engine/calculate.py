@@ -21,6 +21,7 @@ from lineshaft.rooms.history.engine.rows import Column
 __all__ = [
     "OPERATIONS", "Before", "Change", "Choose", "Const", "Held", "Input", "IsGood", "Operation",
     "Pointwise", "Previous", "Scaled", "Series", "Step", "TextIs", "Track", "Window", "evaluate",
+    "looking",
 ]  # fmt: skip
 
 Before = Callable[[int, int], int | None]
@@ -55,10 +56,23 @@ class Series:
         v, q = self.v[where], self.q[where]
         return np.where(none, _NAN, v), np.where(none, BAD, q).astype(np.int32)
 
-    def cut(self, first: int, end: int) -> "Series":
+    def cut(self, first: int, end: int = 1 << 62) -> "Series":
         """Return what has a stamp in [first, end)."""
         span = slice(*np.searchsorted(self.ts, (first, end)).tolist())
         return Series(self.ts[span], self.v[span], self.q[span])
+
+    def joined(self, other: "Series") -> "Series":
+        """Return both, by stamp; they have none in common."""
+        ts = np.concatenate((self.ts, other.ts))
+        order = np.argsort(ts, kind="stable")
+        v, q = np.concatenate((self.v, other.v)), np.concatenate((self.q, other.q))
+        return Series(ts[order], v[order], q[order])
+
+    def earlier(self) -> tuple[Column, Column]:
+        """Return value and quality one stamp before each."""
+        n = len(self.ts)
+        v, q = np.append(_NAN, self.v[:-1]), np.append(BAD, self.q[:-1]).astype(np.int32)
+        return v[:n], q[:n]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +106,7 @@ class Step:
 
     def run(self, tracks: Sequence[Track], t: int) -> Series | float:
         """Return the series, right from the newest stamp at or before `t` on; a constant as one."""
-        before = _looking(tracks)
+        before = looking([track.ts for track in tracks])
         start = self.since(t, before)
         return self.apply([one.run(tracks, start) for one in self.of], _held(self, t, before))
 
@@ -107,11 +121,12 @@ def _held(step: Step, t: int, before: Before) -> int:
     return max([stamp for stamp in stamps if stamp is not None], default=t)
 
 
-def _looking(tracks: Sequence[Track]) -> Before:
+def looking(stamps: Sequence[Column]) -> Before:
+    """Return what looks into the inputs' stamps, a column each."""
+
     def before(number: int, t: int) -> int | None:
-        ts = tracks[number].ts
-        at = int(np.searchsorted(ts, np.int64(t)))
-        return int(ts[at - 1]) if at else None
+        at = int(np.searchsorted(stamps[number], np.int64(t)))
+        return int(stamps[number][at - 1]) if at else None
 
     return before
 
@@ -208,8 +223,9 @@ class Pointwise(Step):
         with np.errstate(all="ignore"):
             if not any(isinstance(one, Series) for one in of):
                 return float(operation(*of))
-            ts, values, q = _aligned(of, first)
-            return _finite(ts, np.asarray(operation(*values), float), q)
+            ts, held = _aligned(of, first)
+            v = np.asarray(operation(*(v for v, _ in held)), float)
+            return _finite(ts, v, np.maximum.reduce([q for _, q in held]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,22 +244,16 @@ class Scaled(Step):
             return _finite(one.ts, one.v * self.factor + self.offset, one.q)
 
 
-def _aligned(of: list[Series | float], first: int) -> tuple[Column, list[Column], Column]:
-    """Return common stamps from `first` on, each value held to them, the worst quality."""
+def _aligned(of: list[Series | float], first: int) -> tuple[Column, list[tuple[Column, Column]]]:
+    """Return common stamps from `first` on, and each value and quality held to them."""
     series = [one for one in of if isinstance(one, Series)]
     ts = series[0].ts
     if not all(one.ts is ts or np.array_equal(one.ts, ts) for one in series[1:]):
         ts = np.unique(np.concatenate([one.ts for one in series]))
     ts = ts[np.searchsorted(ts, np.int64(first)) :]
-    values, worst = [], np.zeros(len(ts), np.int32)
-    for one in of:
-        if isinstance(one, Series):
-            v, q = one.at(ts)
-            values.append(v)
-            worst = np.maximum(worst, q)
-        else:
-            values.append(np.full(len(ts), one))
-    return ts, values, worst
+    good = np.zeros(len(ts), np.int32)
+    return ts, [one.at(ts) if isinstance(one, Series) else (np.full(len(ts), one), good)
+                for one in of]  # fmt: skip
 
 
 def _finite(ts: Column, v: Column, q: Column) -> Series:
@@ -259,21 +269,12 @@ class Choose(Step):
 
     def apply(self, of: list[Series | float], first: int) -> Series | float:
         """Return the chosen values."""
-        condition, *sides = of
         if not any(isinstance(one, Series) for one in of):
-            return sides[0] if condition else sides[1]
-        ts, (_, one, other), _ = _aligned(of, first)
-        flag, worst = _at(condition, ts)
-        (_, good), (_, bad_) = _at(sides[0], ts), _at(sides[1], ts)
+            return of[1] if of[0] else of[2]
+        ts, ((flag, worst), (one, good), (other, bad_)) = _aligned(of, first)
         chosen = flag == 1
         q = np.maximum(worst, np.where(chosen, good, bad_)).astype(np.int32)
         return _finite(ts, np.where(chosen, one, other), q)
-
-
-def _at(one: Series | float, ts: Column) -> tuple[Column, Column]:
-    if isinstance(one, Series):
-        return one.at(ts)
-    return np.full(len(ts), one), np.zeros(len(ts), np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,8 +300,7 @@ class Previous(Step):
     def apply(self, of: list[Series | float], first: int) -> Series | float:
         """Return each value one stamp later."""
         x = _series(of)
-        v, q = np.append(_NAN, x.v[:-1]), np.append(BAD, x.q[:-1]).astype(np.int32)
-        return _from(Series(x.ts, v[: len(x.ts)], q[: len(x.ts)]), first)
+        return Series(x.ts, *x.earlier()).cut(first)
 
 
 def _one_back(step: Step, t: int, before: Before) -> int:
@@ -313,11 +313,6 @@ def _series(of: list[Series | float]) -> Series:
     (one,) = of
     assert isinstance(one, Series), "the compiler lets no constant in here"
     return one
-
-
-def _from(x: Series, first: int) -> Series:
-    at = int(np.searchsorted(x.ts, np.int64(first)))
-    return Series(x.ts[at:], x.v[at:], x.q[at:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,12 +336,11 @@ class Change(Step):
             old, worse = x.at(x.ts - self.width)
             took = np.full(len(x.ts), float(self.width))
         else:
-            old = np.append(_NAN, x.v[:-1])[: len(x.ts)]
-            worse = np.append(BAD, x.q[:-1])[: len(x.ts)]
+            old, worse = x.earlier()
             took = np.append(1.0, np.diff(x.ts).astype(float))[: len(x.ts)]
         with np.errstate(all="ignore"):
             v = (x.v - old) / (took / 1e6) if self.rate else x.v - old
-        return _from(_finite(x.ts, v, np.maximum(x.q, worse).astype(np.int32)), first)
+        return _finite(x.ts, v, np.maximum(x.q, worse).astype(np.int32)).cut(first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,7 +362,7 @@ class Held(Step):
         bridged = (usable >= 0) & (usable < rows) & (x.ts < lost + self.width)
         v = np.where(bridged, x.v[usable], x.v)
         q = np.where(bridged, uncertain(Reason.LAST_USABLE), x.q).astype(np.int32)
-        return _from(Series(x.ts, v, q), first)
+        return Series(x.ts, v, q).cut(first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,7 +385,7 @@ class Window(Step):
         x = _series(of)
         last = np.arange(int(np.searchsorted(x.ts, np.int64(first))), len(x.ts))
         if not len(last):
-            return _from(x, first)
+            return x.cut(first)
         opened = x.ts[last] - self.width
         begin = np.searchsorted(x.ts, opened, "right")  # the row before it holds at the opening
         usable = x.q < BAD

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from lineshaft.rooms.history.engine.calculate import Series, Step, Track, evaluate
+from lineshaft.rooms.history.engine.calculate import Series, Step, Track, evaluate, looking
 from lineshaft.rooms.history.engine.rows import Column, Rows
 
 __all__ = ["EMPTY", "KEEP_US", "Follower", "differing", "track_of"]
@@ -31,11 +31,7 @@ def differing(new: Series, given: Series) -> Series:
     value that holds there now; both in one range."""
     stale = given.ts[~np.isin(given.ts, new.ts)]
     if len(stale) and len(new.ts):
-        v, q = new.at(stale)
-        stamps = np.concatenate((new.ts, stale))
-        order = np.argsort(stamps, kind="stable")
-        values, quality = np.concatenate((new.v, v)), np.concatenate((new.q, q))
-        new = Series(stamps[order], values[order], quality[order])
+        new = new.joined(Series(stale, *new.at(stale)))
     at = np.searchsorted(given.ts, new.ts)
     known = np.append(given.ts, -1)[at] == new.ts
     v, q = np.append(given.v, np.nan)[at], np.append(given.q, -1)[at]
@@ -85,24 +81,15 @@ class Follower:
     def gave(self, series: Series, end: int) -> None:
         """Note that what was due before `end` has been given; forget what is not needed again."""
         self._dirty = max(self._dirty, end)
-        old = ~np.isin(self._given.ts, series.ts)
-        stamps = np.concatenate((self._given.ts[old], series.ts))
-        order = np.argsort(stamps, kind="stable")
-        v = np.concatenate((self._given.v[old], series.v))[order]
-        q = np.concatenate((self._given.q[old], series.q))[order]
-        self._given = Series(stamps[order], v, q)
-        if len(stamps) and int(self._given.ts[-1]) - KEEP_US > self._floor:
+        given, old = self._given, ~np.isin(self._given.ts, series.ts)
+        self._given = Series(given.ts[old], given.v[old], given.q[old]).joined(series)
+        if len(self._given.ts) and int(self._given.ts[-1]) - KEEP_US > self._floor:
             self._forget(int(self._given.ts[-1]) - KEEP_US)
 
     def _forget(self, floor: int) -> None:
         self._floor = floor
-        self._given = self._given.cut(floor, 1 << 62)
-
-        def before(number: int, t: int) -> int | None:
-            ts = self._rows[number].ts
-            at = int(np.searchsorted(ts, np.int64(t)))
-            return int(ts[at - 1]) if at else None
-
+        self._given = self._given.cut(floor)
+        before = looking([rows.ts for rows in self._rows])
         for number, stamp in self._root.reach(floor, before).items():
             rows = self._rows[number]
             first = int(np.searchsorted(rows.ts, np.int64(stamp)))
