@@ -245,7 +245,7 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
         exchange_router(imports, exports),
         calculation_doors,
         sql_router(queries),
-        _twin_doors(bus, engine, signals, history),
+        _twin_doors(bus, engine, signals, history, folder / "twins"),
     ]
     hearing = _hear_states(bus, overview, board, live)
     background = [tail.run(), live.follow_facts(), overview.measure(), hearing, queries.attend(),
@@ -370,14 +370,19 @@ def _calculations(
 
 
 def _twin_doors(
-    bus: Bus, engine: "Engine", signals: "SignalStore", history: "HistoryService"
+    bus: Bus, engine: "Engine", signals: "SignalStore", history: "HistoryService", folder: Path
 ) -> "APIRouter":
     from lineshaft.rooms.plant.conversion import conversion
+    from lineshaft.rooms.twins.fmi.shelf import FmuShelf
+    from lineshaft.rooms.twins.model import FMUS
     from lineshaft.rooms.twins.routes import router
     from lineshaft.rooms.twins.service import TwinService
     from lineshaft.rooms.twins.store import TwinStore
 
-    return router(TwinService(TwinStore(engine), bus, signals, history, signals.by_sid, conversion))
+    fmus = FmuShelf(folder / FMUS)
+    return router(
+        TwinService(TwinStore(engine), bus, signals, history, signals.by_sid, conversion, fmus)
+    )
 
 
 def describe_api() -> dict[str, Any]:

@@ -1084,6 +1084,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/twins/fmus": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** FMUs that twins may be */
+        get: operations["list_fmus"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/twins/fmus/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Bring in an FMU for co-simulation (FMI 2.0 or 3.0) */
+        put: operations["put_fmu"];
+        post?: never;
+        /** Forget an FMU */
+        delete: operations["remove_fmu"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/twins/whatif": {
         parameters: {
             query?: never;
@@ -2113,6 +2148,42 @@ export interface components {
             keep: boolean;
             /** To */
             to: number;
+        };
+        /**
+         * FmuList
+         * @description The FMUs of this site.
+         */
+        FmuList: {
+            /** Fmus */
+            fmus: components["schemas"]["FmuView"][];
+        };
+        /**
+         * FmuView
+         * @description An FMU as it describes itself.
+         */
+        FmuView: {
+            /**
+             * Can Save
+             * @description whether its state can be kept; else it begins anew
+             */
+            can_save: boolean;
+            /** Description */
+            description: string;
+            /** Inputs */
+            inputs: components["schemas"]["PortForm"][];
+            /** Name */
+            name: string;
+            /** Outputs */
+            outputs: components["schemas"]["PortForm"][];
+            /** Parameters */
+            parameters: components["schemas"]["PortForm"][];
+            /** Tool */
+            tool: string;
+            /**
+             * Version
+             * @description of FMI
+             */
+            version: string;
         };
         /**
          * Form
@@ -7722,6 +7793,128 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["BehaviourList"];
                 };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_fmus: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FmuList"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_fmu: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description what the FMU shall be called */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FmuView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    remove_fmu: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description what the FMU shall be called */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Refused: asking again will not help */
             "4XX": {

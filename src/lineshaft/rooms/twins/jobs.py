@@ -14,6 +14,8 @@ from lineshaft.rooms.twins.engine.series import Series
 from lineshaft.rooms.twins.engine.setup import setup_of
 from lineshaft.rooms.twins.engine.watch import Watch
 from lineshaft.rooms.twins.engine.whatif import Change, Member, Source, run_futures
+from lineshaft.rooms.twins.fmi.runner import FmuRunner, FmuSetup
+from lineshaft.rooms.twins.fmi.shelf import PREFIX, FmuShelf, ports_of
 from lineshaft.rooms.twins.model import Asked, Figure, Future, Twin
 from lineshaft.rooms.twins.plugins import behaviours
 
@@ -23,8 +25,11 @@ Array = np.ndarray[Any, Any]
 _MONITOR_ROWS = 6000
 
 
-def kind_of(twin: Twin) -> Kind:
-    """Return how a twin is run; Refused where nobody knows its behaviour."""
+def kind_of(twin: Twin, fmus: FmuShelf | None = None) -> Kind:
+    """Return how a twin is run; Refused where nobody knows its behaviour. `fmus` holds the FMUs,
+    where those may be run."""
+    if twin.behaviour.startswith(PREFIX):
+        return _fmu_kind(twin, fmus)
     behaviour = behaviours().get(twin.behaviour)
     if behaviour is None:
         raise Refused(f"'{twin.name}' behaves like '{twin.behaviour}', which is not installed",
@@ -32,11 +37,19 @@ def kind_of(twin: Twin) -> Kind:
     return compiled_kind(twin, behaviour)
 
 
-def ports_of(twin: Twin, kind: Kind) -> list[int]:
-    """Return the sids of a twin's ports in the order of its behaviour, 0 where none is bound."""
-    bound = [twin.inputs.get(name) for name in kind.inputs]
-    bound += [twin.outputs.get(name) for name in kind.outputs]
-    return [0 if one is None else one.sid for one in bound]
+def _fmu_kind(twin: Twin, fmus: FmuShelf | None) -> Kind:
+    if fmus is None:
+        raise Refused(f"'{twin.name}' is an FMU, which keeps its inside to itself",
+                      code="twin.behaviour",
+                      hint="Teach it, or take a behaviour of the library for this")  # fmt: skip
+    path = fmus.path(twin.behaviour)
+    inputs, outputs = ports_of(path)
+    noise = np.array([twin.noises.get(name, 1.0) for name in outputs])
+    values = {name: figure.value for name, figure in twin.parameters.items()}
+    setup = FmuSetup(values, noise)
+    return Kind(
+        f"{twin.behaviour}/{twin.id}", lambda: FmuRunner(path, setup), setup, inputs, outputs, ()
+    )
 
 
 def _scaled(twin: Twin, kind: Kind, values: Array) -> Array:
@@ -83,9 +96,9 @@ def _named(names: Sequence[str], values: Array) -> dict[str, float]:
     return {n: float(v) for n, v in zip(names, values, strict=True) if np.isfinite(v)}
 
 
-def learn_twin(twin: Twin, series: Series) -> Twin:
+def learn_twin(twin: Twin, series: Series, fmus: FmuShelf | None = None) -> Twin:
     """Return the twin knowing how its innovations look in a good period."""
-    kind = kind_of(twin)
+    kind = kind_of(twin, fmus)
     runner = kind.open()
     row, (count, ports) = runner.add(kind.given), series.values.shape
     values = _scaled(twin, kind, series.values)
@@ -94,6 +107,7 @@ def learn_twin(twin: Twin, series: Series) -> Twin:
     heard = np.isfinite(values).ravel()
     found = runner.process(np.full(int(heard.sum()), row), port[heard], at[heard],
                            values.ravel()[heard])  # fmt: skip
+    runner.remove(row)
     told = found.flag == filters.ESTIMATED
     channel = port[heard][told] - len(kind.inputs)
     healthy = drift.learn(channel, found.z[told], at[heard][told], len(kind.outputs),

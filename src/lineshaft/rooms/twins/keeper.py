@@ -23,7 +23,7 @@ from lineshaft.clock import monotonic_s
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.core.facts import Fact
 from lineshaft.core.samples import MAX_ROWS, SampleBlock
-from lineshaft.rooms.twins.model import SOURCE, Twin
+from lineshaft.rooms.twins.model import FMUS, SOURCE, Twin
 from lineshaft.rooms.twins.snapshots import Position, Snapshots
 from lineshaft.rooms.twins.store import TwinStore
 
@@ -52,7 +52,7 @@ async def keep_twins(bus: Bus, store: TwinStore, folder: Path, stop: asyncio.Eve
         if await _first(stop, changed) is stop:
             return
         changed.clear()
-    runtime = await asyncio.to_thread(_load_engine)
+    runtime = await asyncio.to_thread(_load_engine, folder / FMUS)
     await Keeper(bus, runtime, snapshots, store.all, changed).run(stop)
 
 
@@ -66,11 +66,13 @@ async def _first(*events: asyncio.Event) -> asyncio.Event:
     return next(event for event in events if event.is_set())
 
 
-def _load_engine() -> "Runtime":
+def _load_engine(fmus: Path) -> "Runtime":
     from lineshaft.rooms.twins.engine.runtime import Runtime
+    from lineshaft.rooms.twins.fmi.shelf import FmuShelf
     from lineshaft.rooms.twins.jobs import kind_of
 
-    return Runtime(kind_of)
+    shelf = FmuShelf(fmus)
+    return Runtime(lambda twin: kind_of(twin, shelf))
 
 
 class Keeper:

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from lineshaft.core.errors import Refused
 
 __all__ = [
-    "IDENTIFIED", "LEARNED", "METHODS", "SCORE", "SOURCE", "Asked", "Binding", "Figure", "Future",
-    "Twin",
+    "FMUS", "IDENTIFIED", "LEARNED", "METHODS", "SCORE", "SOURCE", "Asked", "Binding", "Figure",
+    "Future", "Twin",
 ]  # fmt: skip
 
 SOURCE: Final = "twin"
+FMUS: Final = "fmus"  # folder of FMUs below the room's
 SCORE: Final = "score"
 IDENTIFIED: Final = "identified"
 LEARNED: Final = ("model", "healthy", "monitor")

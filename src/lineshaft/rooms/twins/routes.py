@@ -1,13 +1,15 @@
 """The doors of twins."""
 
+import asyncio
 from dataclasses import asdict
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from lineshaft.core.errors import Refused
 from lineshaft.rooms.twins.engine.behaviour import Behaviour
+from lineshaft.rooms.twins.fmi.form import FmuForm
 from lineshaft.rooms.twins.model import Binding, Figure, Future, Twin
 from lineshaft.rooms.twins.service import Question, TwinService, TwinState
 
@@ -18,6 +20,7 @@ _WRITE: Final = {"x-right": "twins.write"}
 _FOREVER: Final = 1 << 53
 _Stamp = Annotated[int, Field(ge=0, le=_FOREVER)]
 _Number = Annotated[str, Path(max_length=40, description="id")]
+_FmuName = Annotated[str, Path(max_length=80, description="what the FMU shall be called")]
 _Sid = Annotated[int, Field(ge=1, le=2**31 - 1)]
 _Name = Annotated[str, Field(max_length=120)]
 _Value = Annotated[float, Field(allow_inf_nan=False)]
@@ -146,6 +149,25 @@ class Period(BaseModel):
     to: _Stamp
 
 
+class FmuView(BaseModel):
+    """An FMU as it describes itself."""
+
+    name: str
+    version: str = Field(description="of FMI")
+    description: str
+    tool: str
+    inputs: list[PortForm]
+    outputs: list[PortForm]
+    parameters: list[PortForm]
+    can_save: bool = Field(description="whether its state can be kept; else it begins anew")
+
+
+class FmuList(BaseModel):
+    """The FMUs of this site."""
+
+    fmus: list[FmuView]
+
+
 class FitRequest(Period):
     """A period to fit to; `free` names the parameters (all that may be where null)."""
 
@@ -262,9 +284,32 @@ def router(twins: TwinService) -> APIRouter:
         await twins.remove(number)
         return Response(status_code=204)
 
+    _add_fmus(api, twins)
     _add_learning(api, twins)
     _add_questions(api, twins)
     return api
+
+
+def _add_fmus(api: APIRouter, twins: TwinService) -> None:
+    @api.get("/twins/fmus", summary="FMUs that twins may be", openapi_extra=_READ)
+    async def list_fmus() -> FmuList:
+        found = await asyncio.to_thread(twins.fmus.all)
+        return FmuList(fmus=[_fmu(name, form) for name, form in found.items()])
+
+    @api.put(
+        "/twins/fmus/{name}", summary="Bring in an FMU for co-simulation (FMI 2.0 or 3.0)",
+        openapi_extra=_WRITE | {"requestBody": {"required": True, "content": {
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
+        },
+    )  # fmt: skip
+    async def put_fmu(name: _FmuName, request: Request) -> FmuView:
+        return _fmu(name, await twins.fmus.receive(name, request.stream()))
+
+    @api.delete("/twins/fmus/{name}", summary="Forget an FMU", status_code=204,
+                openapi_extra=_WRITE)  # fmt: skip
+    async def remove_fmu(name: _FmuName) -> Response:
+        await asyncio.to_thread(twins.fmus.remove, name)
+        return Response(status_code=204)
 
 
 def _add_learning(api: APIRouter, twins: TwinService) -> None:
@@ -339,6 +384,16 @@ def _view(one: TwinState) -> TwinView:
         content[ports] = {name: bound["sid"] for name, bound in content[ports].items()}
     return TwinView(**content, is_taught=bool(one.twin.healthy), state=one.state,
                     score=one.score, at=one.at)  # fmt: skip
+
+
+def _fmu(name: str, form: FmuForm) -> FmuView:
+    parameters = [port for port in form.ports if "arameter" in port.causality]
+    ports = {"inputs": form.inputs, "outputs": form.outputs, "parameters": parameters}
+    return FmuView(
+        name=name, version=form.version, description=form.description, tool=form.tool,
+        can_save=form.can_save,
+        **{key: [PortForm(name=p.name, unit=p.unit) for p in some] for key, some in ports.items()},
+    )  # fmt: skip
 
 
 def _form(behaviour: Behaviour) -> BehaviourForm:

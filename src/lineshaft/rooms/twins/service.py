@@ -23,6 +23,7 @@ from lineshaft.core.signals import Kind, Signal
 from lineshaft.rooms.twins.engine.behaviour import Behaviour
 from lineshaft.rooms.twins.engine.series import Series, aligned
 from lineshaft.rooms.twins.engine.setup import setup_of
+from lineshaft.rooms.twins.fmi.shelf import PREFIX, FmuShelf, ports_of
 from lineshaft.rooms.twins.model import SCORE, SOURCE, Asked, Binding, Future, Twin
 from lineshaft.rooms.twins.plugins import behaviours
 from lineshaft.rooms.twins.store import TwinStore
@@ -31,6 +32,7 @@ from lineshaft.rooms.twins.work import Worker
 __all__ = ["Question", "TwinService", "TwinState"]
 
 _MOST_ROWS: Final = 3_000_000
+_FITTED, _LEARNED = 6000, 200_000  # rows; what is surprising depends on how often it is looked at
 _SILENT_US: Final = 60_000_000
 _LONGEST_S: Final = 90.0
 
@@ -61,6 +63,15 @@ class Question:
     share: float = 0.9
 
 
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Units by name of inputs, outputs and states; an empty one stands for the signal's own."""
+
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    states: Mapping[str, str]
+
+
 class TwinService:
     """All that the doors ask of twins. `conversion(unit, unit)` gives the straight line between
     two units, or raises Refused."""
@@ -68,8 +79,9 @@ class TwinService:
     def __init__(
         self, store: TwinStore, bus: Bus, directory: SignalDirectory, history: SampleReader,
         signals: Callable[[Sequence[int]], Mapping[int, Signal]],
-        conversion: Callable[[str, str], tuple[float, float]],
+        conversion: Callable[[str, str], tuple[float, float]], fmus: FmuShelf,
     ) -> None:  # fmt: skip
+        self.fmus = fmus
         self._store, self._bus, self._directory, self._history = store, bus, directory, history
         self._signals, self._conversion = signals, conversion
         self._worker = Worker()
@@ -143,21 +155,17 @@ class TwinService:
 
     async def _registered(self, draft: Twin) -> Twin:
         """Check a draft and give it the signals that it will feed."""
-        behaviour = (await self.behaviours()).get(draft.behaviour)
-        if behaviour is None:
-            raise Refused(f"there is no behaviour '{draft.behaviour}'", code="twin.behaviour",
-                          hint="See GET /twins/behaviours")  # fmt: skip
-        behaviour.checked(setup_of(draft, behaviour).parameters)
+        shape = await self._shape(draft)
         base = check_path(f"{draft.machine}/{slug(draft.name)}/{SCORE}").removesuffix(f"/{SCORE}")
         known = await asyncio.to_thread(self._bound_signals, draft)
         bound = replace(
             draft,
-            inputs=self._lines(behaviour.inputs, draft.inputs, known, "input"),
-            outputs=self._lines(behaviour.outputs, draft.outputs, known, "output"),
+            inputs=self._lines(shape.inputs, draft.inputs, known, "input"),
+            outputs=self._lines(shape.outputs, draft.outputs, known, "output"),
         )
         units = {name: known[one.sid].unit for name, one in bound.outputs.items()}
-        wanted = [(port.name, units[port.name]) for port in behaviour.outputs if port.name in units]
-        wanted += [(one.name, one.unit) for one in behaviour.states if one.name not in units]
+        wanted = [(name, units[name]) for name in shape.outputs if name in units]
+        wanted += [(name, unit) for name, unit in shape.states.items() if name not in units]
         drafts = [
             Signal(0, f"{base}/{slug(name)}", f"{draft.name}: {name}", Kind.FLOAT, unit,
                    source=SOURCE)
@@ -166,6 +174,21 @@ class TwinService:
         made = await asyncio.to_thread(self._directory.register, drafts)
         names = [name for name, _ in wanted] + [SCORE]
         return bound.with_estimates({n: s.sid for n, s in zip(names, made, strict=True)})
+
+    async def _shape(self, twin: Twin) -> "_Shape":
+        """Return the ports and states of a twin's kind; Refused where its figures do not fit it."""
+        if twin.behaviour.startswith(PREFIX):
+            path = await asyncio.to_thread(self.fmus.path, twin.behaviour)
+            inputs, outputs = await asyncio.to_thread(ports_of, path)
+            return _Shape(dict.fromkeys(inputs, ""), dict.fromkeys(outputs, ""), {})
+        behaviour = (await self.behaviours()).get(twin.behaviour)
+        if behaviour is None:
+            raise Refused(f"there is no behaviour '{twin.behaviour}'", code="twin.behaviour",
+                          hint="See GET /twins/behaviours")  # fmt: skip
+        behaviour.checked(setup_of(twin, behaviour).parameters)
+        return _Shape(*({one.name: one.unit for one in some} for some in (
+            behaviour.inputs, behaviour.outputs, behaviour.states
+        )))  # fmt: skip
 
     def _bound_signals(self, draft: Twin) -> Mapping[int, Signal]:
         sids = {one.sid for one in (*draft.inputs.values(), *draft.outputs.values())}
@@ -177,11 +200,10 @@ class TwinService:
         return known
 
     def _lines(
-        self, ports: Sequence[Any], bound: Mapping[str, Binding], known: Mapping[int, Signal],
+        self, units: Mapping[str, str], bound: Mapping[str, Binding], known: Mapping[int, Signal],
         what: str,
     ) -> dict[str, Binding]:  # fmt: skip
         """Return the bindings with the line from each signal's unit to its port's."""
-        units = {port.name: port.unit for port in ports}
         lines = dict[str, Binding]()
         for name, one in bound.items():
             if name not in units:
@@ -197,16 +219,22 @@ class TwinService:
             lines[name] = Binding(one.sid, scale, offset)
         return lines
 
-    async def _series(self, twin: Twin, start: int, end: int) -> Series:
-        behaviour = (await self.behaviours())[twin.behaviour]
-        ports = [*((p.name, twin.inputs) for p in behaviour.inputs),
-                 *((p.name, twin.outputs) for p in behaviour.outputs)]  # fmt: skip
+    async def _series(self, twin: Twin, start: int, end: int, most: int = _FITTED) -> Series:
+        shape = await self._shape(twin)
+        ports = [*((name, twin.inputs) for name in shape.inputs),
+                 *((name, twin.outputs) for name in shape.outputs)]  # fmt: skip
         sids = [bound[name].sid if name in bound else 0 for name, bound in ports]
         wanted = {*sids, twin.clock or 0} - {0}
         rows = await self._history.raw(sorted(wanted), start, end, _MOST_ROWS)
-        return await asyncio.to_thread(
-            aligned, rows.sid, rows.ts, rows.v, rows.q, sids, clock=twin.clock
+        # What moves the machine, and its clock, may have stood still since before.
+        moving = {*(one.sid for one in twin.inputs.values()), twin.clock or 0} - {0}
+        held = await self._history.held(sorted(moving), start)
+        sid, v, q = (
+            np.concatenate([held[name].to_numpy(), column])
+            for name, column in (("sid", rows.sid), ("v", rows.v), ("q", rows.q))
         )
+        ts = np.concatenate([np.full(held.num_rows, start), rows.ts])
+        return await asyncio.to_thread(aligned, sid, ts, v, q, sids, clock=twin.clock, most=most)
 
     async def fit(
         self, number: str, start: int, end: int, free: Sequence[str] | None
@@ -228,7 +256,7 @@ class TwinService:
         """Teach a twin how it looks when all is well, from a good period."""
         twin = await asyncio.to_thread(self._store.get, number)
         series = await self._series(twin, start, end)
-        taught = await self._worker.run("learn_twin", twin, series)
+        taught = await self._worker.run("learn_twin", twin, series, self.fmus)
         async with self._write:
             await self._keep(taught, twin.revision)
         return await self.get(number)

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from lineshaft.core.errors import LineshaftError, Refused
 from lineshaft.core.quality import BAD
 from lineshaft.core.samples import Floats, Ints, SampleBlock
 from lineshaft.rooms.twins.engine import filters
@@ -123,6 +124,7 @@ class _Group:
         self.watches: dict[str, Watch] = {}
         self._learned: dict[str, tuple[Twin, Healthy | None]] = {}
         self.names: dict[int, str] = {}
+        self.failed = ""
         self.wire()
 
     def wire(self, twins: Mapping[str, Twin] | None = None) -> None:
@@ -182,17 +184,23 @@ class Runtime:
         self.twins: dict[str, Twin] = {}
         self._clocks: dict[int, PlantTime] = {}
         self._about: Array | None = None
+        #: Twins that cannot be run, and why.
+        self.refused: dict[str, str] = {}
 
     def set(self, twins: Iterable[Twin]) -> None:
         """Run these twins and no others; those that run already keep their state, unless they are
         of another kind now."""
         wanted = {twin.id: twin for twin in twins}
         self._about = None
+        self.refused = {}
         for number in [n for n in self.twins if n not in wanted]:
             self._drop(number)
         for number, twin in wanted.items():
             if self.twins.get(number) != twin:
-                self._take(twin)
+                try:
+                    self._take(twin)
+                except Refused as error:
+                    self.refused[number] = str(error)
         for clock in {twin.clock for twin in wanted.values() if twin.clock} - set(self._clocks):
             self._clocks[clock] = PlantTime()
         for group in self._groups.values():
@@ -204,6 +212,7 @@ class Runtime:
         if old == kind.key:
             group = self._groups[old]
             group.runner.change(group.rows[twin.id], kind.given)
+            group.failed = ""
         else:
             if old is not None:
                 self._drop(twin.id)
@@ -235,7 +244,11 @@ class Runtime:
             low, high = np.searchsorted(sid, [clock, clock + 1])
             if low < high:
                 time.hear(ts[low:high], value[low:high])
-        parts = [self._feed(group, sid, ts, value, told) for group in self._groups.values()]
+        parts = [
+            self._feed(group, sid, ts, value, told)
+            for group in self._groups.values()
+            if not group.failed
+        ]
         columns = [column for part in parts for column in part]
         if not columns:
             nothing = np.zeros(0, np.int64)
@@ -260,7 +273,14 @@ class Runtime:
         stamps, row, port = ts[sample], group.row[wire], group.port[wire]
         scale, offset = group.scale[wire], group.offset[wire]
         at, given = self._plant_time(stamps, group.clock[wire]), value[sample] * scale + offset
-        found = group.runner.process(row, port, at, given)
+        try:
+            found = group.runner.process(row, port, at, given)
+        except LineshaftError as error:  # a stranger's code; all other twins go on
+            group.failed = str(error)
+            for one in group.rows.values():
+                told.append(self._told(group, one, "twin.failed", int(stamps.max()),
+                                       message=group.failed))  # fmt: skip
+            return []
         estimated = found.flag == filters.ESTIMATED
         own = group.own[wire]
         kept = estimated & (own > 0)
