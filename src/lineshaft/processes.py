@@ -36,6 +36,8 @@ __all__ = ["TABLE", "Process", "Supervisor"]
 _STOP_S: Final = 8.0
 _CALM_S: Final = 60.0
 _PAUSES_S: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
+#: Our matrices are small: threads of a library of linear algebra would only fight for the cores.
+_ENVIRON: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 _LINE_BYTES: Final = 65_536
 _LAST_WORDS_S: Final = 1.0
 _LOOK_S: Final = 1.0
@@ -108,6 +110,7 @@ class _Child:
                 stdout=theirs,
                 stderr=theirs,
                 start_new_session=True,  # Ctrl-C is for the supervisor alone
+                env={**os.environ, **_ENVIRON},
                 preexec_fn=die_with_parent,
             )
         finally:
