@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
-from lineshaft.rooms.history.calculations import Backfill, Calculations, Draft, Listed
+from lineshaft.rooms.history.calculations import Calculations, Draft, Listed
 from lineshaft.rooms.history.engine.expression import MAX_LENGTH, Wrong
 from lineshaft.rooms.history.reader import FOREVER
 from lineshaft.rooms.history.routes import answer_json, time_range
@@ -169,7 +169,7 @@ def router(calculations: Calculations) -> APIRouter:
     @api.post("/calculations/{number}/backfill", status_code=202, openapi_extra=_WRITE,
               summary="Compute a range again, and what depends on it")  # fmt: skip
     async def backfill_calculation(number: Number, body: BackfillRequest) -> BackfillView:
-        return _backfill(calculations.backfill(number, body.start, body.to))
+        return BackfillView(**asdict(calculations.backfill(number, body.start, body.to)))
 
     _add_looks(api, calculations)
     return api
@@ -198,15 +198,9 @@ def _add_looks(api: APIRouter, calculations: Calculations) -> None:
 
 
 def _view(one: Listed) -> CalculationView:
-    backfill = None if one.backfill is None else _backfill(one.backfill)
+    backfill = BackfillView(**asdict(one.backfill)) if one.backfill else None
     inputs = [signal.sid for signal in one.inputs]
     known: dict[str, Any] = asdict(one.calculation)
     del known["meant"]
     return CalculationView(**known, state=one.state, message=one.message, late=one.late,
                            inputs=inputs, backfill=backfill)  # fmt: skip
-
-
-def _backfill(one: Backfill) -> BackfillView:
-    return BackfillView.model_validate({"from": one.start, "to": one.end, **{
-        name: getattr(one, name) for name in ("path", "done", "state", "message", "changed")
-    }})  # fmt: skip

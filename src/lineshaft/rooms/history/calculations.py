@@ -51,7 +51,7 @@ class Backfill:
     """A range being computed again: up to `done` (µs) for the calculation named by `path` now."""
 
     start: int
-    end: int
+    to: int
     path: str
     done: int
     state: str = "running"
@@ -370,7 +370,7 @@ class Calculations:
                 if isinstance(program, Wrong):
                     continue
                 job.path, job.done = one.path, job.start
-                job.changed += await self._bench.recompute(one, program, job.start, job.end, told)
+                job.changed += await self._bench.recompute(one, program, job.start, job.to, told)
             job.state = "done"
         except (LineshaftError, TimeoutError) as error:
             job.state, job.message = "failed", str(error) or "the bus did not answer"

@@ -10,7 +10,7 @@ import pyarrow.csv as pa_csv
 
 from lineshaft.core.quality import describe
 from lineshaft.core.signals import Signal
-from lineshaft.rooms.history.engine.rows import Column, Rows
+from lineshaft.rooms.history.engine.rows import Rows
 
 __all__ = ["as_arrow", "as_columns", "as_csv", "dump"]
 
@@ -25,10 +25,9 @@ def dump(content: Any) -> bytes:
 def as_columns(rows: Rows) -> dict[str, Any]:
     """Return the rows as named columns for `dump`."""
     texts = [None] * len(rows) if rows.s is None else rows.s.to_pylist()
-    columns: dict[str, Column] = {"sid": rows.sid, "ts": rows.ts, "v": rows.v}
-    plain = {name: np.ascontiguousarray(column) for name, column in columns.items()}
-    rest = {"q": np.ascontiguousarray(rows.q), "seq": np.ascontiguousarray(rows.seq)}
-    return {**plain, "s": texts, **rest}
+    plain = {name: np.ascontiguousarray(getattr(rows, name))
+             for name in ("sid", "ts", "v", "q", "seq")}  # fmt: skip
+    return {**plain, "s": texts}
 
 
 def as_arrow(table: pa.Table) -> bytes:

@@ -135,10 +135,8 @@ def _summaries(
 
 def _newest(before: Rows, rows: Rows) -> Rows:
     """Return the newest row of each signal by sid; `rows` are newer than `before`."""
-    last = rows.take(np.append(rows.sid[1:] != rows.sid[:-1], True)) if len(rows) else rows
-    both = Rows.concat([before, last])
-    both = both.take(np.argsort(both.sid, kind="stable"))
-    return both.take(np.append(both.sid[1:] != both.sid[:-1], True)) if len(both) else both
+    both = Rows.concat([before, rows.last_of_each()])
+    return both.take(np.argsort(both.sid, kind="stable")).last_of_each()
 
 
 def check_size(signals: int, cells: int) -> None:

@@ -226,9 +226,9 @@ class Reader:
             best = self._tail.newest_rows(sids)
             best = best.take((best.ts < end) & (best.seq <= cut.newest))
         missing, begin = _without(sids, best), max(end - _LOOK_BACK, 0)
-        best = _latest([best, *self._rows(cut, cut.files, missing, begin, end)])
+        best = merge([best, *self._rows(cut, cut.files, missing, begin, end)]).last_of_each()
         missing = _without(missing, best)
-        best = _latest([best, *self._rows(cut, (), missing, 0, begin)])
+        best = merge([best, *self._rows(cut, (), missing, 0, begin)]).last_of_each()
         older = [file for file in cut.files if file.ts_min < begin]
         older.sort(key=lambda file: file.ts_max, reverse=True)
         while older and missing:
@@ -236,7 +236,7 @@ class Reader:
             missing = _without(missing, best.take(best.ts > older[0].ts_max))
             group, older = older[:_STEP], older[_STEP:]
             for file in group:
-                best = _latest([best, *self._newest_in(cut, file, missing, begin)])
+                best = merge([best, *self._newest_in(cut, file, missing, begin)]).last_of_each()
         return best
 
     def _newest_in(self, cut: Cut, file: FileEntry, sids: Sequence[int], end: int) -> list[Rows]:
@@ -333,12 +333,6 @@ def _retired(sid: int, before: int, at: int) -> Refused:
         hint="Ask for a later time, or for a trend: its roll-ups may still be there",
         code="history.retired", status=410,
     )  # fmt: skip
-
-
-def _latest(parts: Sequence[Rows]) -> Rows:
-    """Return the newest row of each signal."""
-    rows = merge(parts)
-    return rows.take(np.append(rows.sid[1:] != rows.sid[:-1], True)) if len(rows) else rows
 
 
 def _without(sids: Sequence[int], rows: Rows) -> list[int]:

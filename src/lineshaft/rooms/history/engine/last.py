@@ -70,8 +70,7 @@ class LastValues:
         """Take in rows sorted by sid and stamp."""
         if not len(rows):
             return
-        ends = np.flatnonzero(np.append(rows.sid[1:] != rows.sid[:-1], True))
-        last = rows.take(ends)
+        last = rows.last_of_each()
         texts = None if last.s is None else last.s.to_pylist()
         self._put(last.sid, last.ts, last.v, last.q, last.seq, texts)
 

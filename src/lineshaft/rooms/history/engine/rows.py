@@ -69,6 +69,12 @@ class Rows:
         s = None if self.s is None else self.s[first:end]
         return Rows(self.sid[cut], self.ts[cut], self.v[cut], self.q[cut], self.seq[cut], s)
 
+    def last_of_each(self) -> "Rows":
+        """Return the last row of each signal; the rows are sorted by sid."""
+        if not len(self):
+            return self
+        return self.take(np.flatnonzero(np.append(self.sid[1:] != self.sid[:-1], True)))
+
     def table(self) -> pa.Table:
         """Return the rows as an Arrow table with the stored columns."""
         s = pa.nulls(len(self), pa.utf8()) if self.s is None else self.s

@@ -5,10 +5,10 @@ note says so. Texts are bounded by whoever reads the file; here are only names, 
 """
 
 import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -158,13 +158,13 @@ class Form:
 
 def guess_dialect(sample: bytes) -> Dialect:
     """Return how the file that begins so is written, judged by its first lines."""
-    encoding = "utf-8"
-    try:
-        text = sample[: sample.rfind(b"\n") + 1 or None].decode()
-    except UnicodeDecodeError:
-        # Judged by the older and stricter GB 2312: nearly all of Latin-1 is something in GB 18030.
-        encoding = "gb18030" if _decodes(sample, "gb2312") else "latin-1"
-        text = sample.decode(encoding, "replace")
+    encoding, whole = "latin-1", sample[: sample.rfind(b"\n") + 1 or None]
+    # Nearly all of Latin-1 is something in GB 18030, so the older and stricter GB 2312 judges.
+    for name, judge in (("gb18030", "gb2312"), ("utf-8", "utf-8")):
+        with suppress(UnicodeDecodeError):
+            whole.decode(judge)
+            encoding = name
+    text = whole.decode(encoding, "replace")
     lines = text.splitlines()[:_LINES]
     skip = 1 if lines and re.fullmatch(r"sep=.", lines[0]) else 0
     best, delimiter = 0.0, ","
@@ -179,14 +179,6 @@ def guess_dialect(sample: bytes) -> Dialect:
     first = next(csv.reader(lines[skip:], delimiter=delimiter), [])
     header = not any(re.match(r"\s*[-+]?\d", cell) for cell in first)
     return Dialect(encoding, delimiter, '"', skip, header)
-
-
-def _decodes(sample: bytes, encoding: str) -> bool:
-    try:
-        io.TextIOWrapper(io.BytesIO(sample[: sample.rfind(b"\n") + 1 or None]), encoding).read()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def guess_form(
