@@ -329,13 +329,15 @@ def _sql_desk(
 
 
 def _exchange(
-    ground: Ground, engine: "Engine", directory: "SignalStore", history: "HistoryService",
-    signals: Callable[[], Sequence[Signal]],
-) -> "tuple[Imports, Exports]":  # fmt: skip
+    ground: Ground, engine: "Engine", directory: "SignalStore", history: "HistoryService"
+) -> "tuple[Imports, Exports]":
     """Return what brings files in and writes files out."""
     from lineshaft.rooms.history.exports import Exports
     from lineshaft.rooms.history.imports import Imports
     from lineshaft.rooms.plant.conversion import conversion
+
+    def signals() -> Sequence[Signal]:
+        return [listed.signal for listed in directory.list()]
 
     platform, settings = ground.settings.platform, ground.settings.exchange
     imports = Imports(
