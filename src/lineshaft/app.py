@@ -223,13 +223,8 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     live.tail = tail = Tail(bus, engine, _Each(listeners))
     history = HistoryService(bus, engine, folder / "history", tail)
     queries = _sql_desk(ground, engine, history, board)
-
-    def all_signals() -> Sequence[Signal]:
-        return [listed.signal for listed in signals.list()]
-
     overview, limits = _overview(ground, engine, tail, lambda: len(signals.list()))
-
-    imports, exports = _exchange(ground, engine, signals, history, all_signals)
+    imports, exports = _exchange(ground, engine, signals, history)
     calculations, calculation_doors = _calculations(bus, engine, signals, history, listeners)
     routers = [
         *_people_routers(people, engine, ground.settings.http),
