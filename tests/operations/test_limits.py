@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lineshaft.keep import checks
-from lineshaft.keep.capacity import Load, Probe, capacity, lines_of, measure, sentence
+from lineshaft.keep.capacity import Load, Probe, capacity, lines_of, sentence
+from lineshaft.keep.probe import measure
+from lineshaft.settings import Settings
 from tests.backup.conftest import counting
 from tests.end_to_end.platform import lineshaft, until
 from tests.web.conftest import House, made
 
 _SOME = st.floats(1e-3, 1e9)
-_PROBES = st.builds(Probe, st.just(1), st.floats(1e-5, 10), _SOME, _SOME, st.floats(1, 1e4))
+_PROBES = st.builds(Probe, st.just(1), st.floats(1e-5, 10), _SOME, _SOME, st.floats(1e-9, 1))
 _LOADS = st.builds(
     Load, st.floats(0, 1e8), st.tuples(st.floats(0, 1e9), st.floats(0, 60)),
     st.dictionaries(st.sampled_from(["connect", "web", "history"]), st.floats(0, 8)),
@@ -35,7 +37,7 @@ def test_an_estimate_is_the_least_of_what_is_known_and_never_a_guess(
     assert (first is None) == (not known)
     if first is not None:
         assert first.samples == min(known)
-        assert first.name in {"sync", "write", "writer", "connect"}
+        assert first.name in {"sync", "bus", "writer", "connect", "cpu"}
     for line in lines:
         assert (line.share is None) == (not line.limit)
         assert (line.limit is None) == (line.found == "unknown")
@@ -44,44 +46,46 @@ def test_an_estimate_is_the_least_of_what_is_known_and_never_a_guess(
             assert (line.found == "observed") <= (load.writer[0] >= 200_000)
     if probe is None:
         assert {line.name for line in lines if line.samples} <= {"writer", "connect"}
+    shares = {line.name: line.share for line in lines}
+    assert shares["cpu"] == sum(load.cores.values()) / load.machine_cores
 
 
 @given(_LOADS, _PROBES, st.floats(1, 100))
 def test_a_faster_disk_never_takes_less(load: Load, probe: Probe, times: float) -> None:
-    faster = Probe(1, probe.sync_s / times, probe.bytes_per_s * times, probe.writer_per_s * times,
-                   probe.sample_bytes)  # fmt: skip
+    faster = Probe(1, probe.sync_s / times, probe.bus_per_s * times, probe.writer_per_s * times,
+                   probe.cpu_s / times)  # fmt: skip
     before, after = capacity(lines_of(load, probe)), capacity(lines_of(load, faster))
     assert before is not None and after is not None
     assert (after.samples or 0) >= (before.samples or 0)
 
 
 def test_the_sentence_says_it_plainly() -> None:
-    probe = Probe(1, 0.0052, 800e6, 7e6, 36.0)
-    assert sentence(lines_of(Load(samples_per_s=1_200), probe)) == (
+    probe = Probe(1, 0.0052, 4e6, 7e6, 1e-7)
+    assert sentence(lines_of(Load(), probe), 1_200) == (
         "this machine can take about 1,900,000 samples/s (estimated); now 1,200/s (0.1%); "
         "the disk's sync rate gives out first"
     )
-    assert sentence(lines_of(Load(), None)) == "what this machine can take is not measured yet"
-    busy = Load(samples_per_s=50_000, cores={"connect": 0.5})
-    assert "about 100,000 samples/s" in sentence(lines_of(busy, probe))
-    assert "the connectors gives out first" in sentence(lines_of(busy, probe))
-    idle = Load(samples_per_s=50, cores={"connect": 0.05})  # its fixed work says nothing
-    assert "1,900,000" in sentence(lines_of(idle, probe))
+    assert sentence(lines_of(Load(), None), 0) == "what this machine can take is not measured yet"
+    busy = lines_of(Load(samples_per_s=50_000, cores={"connect": 0.5}), probe)
+    assert "about 100,000 samples/s" in sentence(busy, 50_000)
+    assert "the connectors gives out first" in sentence(busy, 50_000)
+    idle = lines_of(Load(samples_per_s=50, cores={"connect": 0.05}), probe)
+    assert "1,900,000" in sentence(idle, 50)  # the fixed work of a process says nothing
 
 
-def test_a_machine_is_measured_in_two_seconds_and_leaves_nothing_but_the_result(
+async def test_a_machine_is_measured_in_two_seconds_and_leaves_nothing_but_the_result(
     tmp_path: Path,
 ) -> None:
     began = time.monotonic()
-    found = measure(tmp_path)
+    found = await measure(tmp_path, Settings())
     assert time.monotonic() - began < 20  # two seconds on a machine that does nothing else
     assert Probe.kept(tmp_path) == found
     assert {path.name for path in tmp_path.rglob("*")} == {"run", "probe.json"}
     assert (tmp_path / "probe.json").stat().st_mode & 0o077 == 0
     assert 1e-6 < found.sync_s < 5
-    assert found.bytes_per_s > 1e5
-    assert found.writer_per_s > 1e4
-    assert 28 < found.sample_bytes < 60  # 28 bytes of columns on the bus, and some in the file
+    assert 1e3 < found.bus_per_s < 1e9
+    assert 1e4 < found.writer_per_s < 1e9
+    assert 1e-9 < found.cpu_s < 1e-3
     for damaged in ("", "{}", "[1]", '{"at": 1}', '"x"'):
         (tmp_path / "probe.json").write_text(damaged)
         assert Probe.kept(tmp_path) is None
@@ -100,7 +104,7 @@ async def test_the_doors_and_the_doctor_say_the_same(house: House) -> None:
     until("the signal is counted", counted)
     found = await asyncio.to_thread(house.get, "system/limits")
     lines = {line["name"]: line for line in found["limits"]}
-    expected = "sync write writer connect cpu memory files threads stream facts signals"
+    expected = "connect sync bus writer cpu memory files threads stream facts signals"
     assert list(lines) == expected.split()
     assert found["samples_per_s"] == lines[found["first"]]["samples"]
     assert lines["signals"]["limit"] is None

@@ -24,8 +24,8 @@ from lineshaft import __version__
 from lineshaft.clock import now_us
 from lineshaft.instance import MARK, RESTORING
 from lineshaft.keep.backup import LAST
-from lineshaft.keep.capacity import syncs
 from lineshaft.keep.cut import Cut, check_file, parts_of
+from lineshaft.keep.probe import syncs
 from lineshaft.records.migrate import HEAD
 from lineshaft.settings import Settings
 

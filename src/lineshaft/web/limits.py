@@ -95,7 +95,7 @@ class Limits:
         """Measure the machine anew; Broken where that fails."""
         async with self._measuring:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "lineshaft.keep.capacity", str(self._folder),
+                sys.executable, "-m", "lineshaft.keep.probe", str(self._folder),
                 stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
                 preexec_fn=die_with_parent,
             )  # fmt: skip
@@ -138,7 +138,7 @@ class Limits:
         return LimitsView(
             samples_per_s=first.samples if first else None, now=self._load.samples_per_s,
             first=first.name if first else None, measured_at=probe.at if probe else None,
-            sentence=sentence(lines),
+            sentence=sentence(lines, self._load.samples_per_s),
             limits=[
                 LimitView(name=line.name, unit=line.unit, now=line.now, limit=line.limit,
                           share=line.share, found=line.found, samples=line.samples)
