@@ -61,6 +61,10 @@ export const catalogue = {
   signalsOf(source: string): Signal[] {
     return current.bySource.get(source) ?? NO_SIGNALS;
   },
+  /** The sources that signals name and nobody lists. */
+  get strays(): string[] {
+    return [...current.bySource.keys()].filter((id) => !origin.byId.has(id));
+  },
   async load(): Promise<void> {
     const [signals, sources] = await Promise.all([api.signals(), api.sources()]);
     shape = shapeOf(sources);
