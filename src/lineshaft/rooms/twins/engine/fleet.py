@@ -5,7 +5,7 @@ saving and loading them is exact. Events of one call are put into order by twin 
 before outputs of the same instant; the result has the caller's order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from lineshaft.rooms.twins.engine.behaviour import Behaviour, Vector
 from lineshaft.rooms.twins.engine.compiled import Kernels, compile_behaviour
 from lineshaft.rooms.twins.engine.setup import Setup
 
-__all__ = ["METHODS", "Estimates", "Fleet"]
+__all__ = ["METHODS", "Estimates", "Fleet", "in_order"]
 
 METHODS: Final = {
     "open": filters.OPEN, "kalman": filters.KALMAN, "unscented": filters.UNSCENTED,
@@ -102,19 +102,7 @@ class Fleet:
     def process(self, twin: Array, port: Array, at: Array, value: Array) -> Estimates:
         """Take events `(E,)`: rows, ports (inputs first, then outputs), µs of plant time, values
         in the form's units (NaN is a bad value)."""
-        events: tuple[Array, ...] = (twin, port, at, value)
-        order = _order(twin, port, at)
-        if order is not None:
-            events = tuple(column[order] for column in events)
-        count = len(twin)
-        found = Estimates(np.zeros(count), np.zeros(count), np.zeros(count, np.int64))
-        columns = (np.ascontiguousarray(c, t) for c, t in zip(events, _EVENT, strict=True))
-        self._run(tuple(columns), found)
-        if order is None:
-            return found
-        back = np.empty(count, np.int64)
-        back[order] = np.arange(count)
-        return Estimates(found.y[back], found.z[back], found.flag[back])
+        return in_order(self._run, twin, port, at, value)
 
     def _run(self, events: tuple[Array, ...], found: Estimates) -> None:
         """Write what comes of events that are in order."""
@@ -163,6 +151,26 @@ class Fleet:
 
 
 _EVENT: Final = (np.int64, np.int64, np.int64, np.float64)
+
+
+def in_order(
+    run: Callable[[tuple[Array, ...], Estimates], None], twin: Array, port: Array, at: Array,
+    value: Array,
+) -> Estimates:  # fmt: skip
+    """Have events `(E,)` run by twin, time and port; return what `run` wrote in the order given."""
+    events: tuple[Array, ...] = (twin, port, at, value)
+    order = _order(twin, port, at)
+    if order is not None:
+        events = tuple(column[order] for column in events)
+    count = len(twin)
+    found = Estimates(np.zeros(count), np.zeros(count), np.zeros(count, np.int64))
+    columns = (np.ascontiguousarray(c, t) for c, t in zip(events, _EVENT, strict=True))
+    run(tuple(columns), found)
+    if order is None:
+        return found
+    back = np.empty(count, np.int64)
+    back[order] = np.arange(count)
+    return Estimates(found.y[back], found.z[back], found.flag[back])
 
 
 def _order(twin: Array, port: Array, at: Array) -> Array | None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-__all__ = ["SHARES", "Model", "choose", "cut", "mean", "model", "order"]
+__all__ = ["SHARES", "Model", "Moments", "choose", "cut", "gather", "mean", "model", "order"]
 
 Floats = NDArray[np.float64]
 
@@ -21,15 +21,15 @@ _CHUNK = 8192
 
 
 @dataclass(frozen=True, slots=True)
-class _Moments:
+class Moments:
     """Number of windows, their sum (m,) and the sum of their products (m, m)."""
 
     number: int
     total: Floats
     product: Floats
 
-    def __sub__(self, other: "_Moments") -> "_Moments":
-        return _Moments(self.number - other.number, self.total - other.total,
+    def __sub__(self, other: "Moments") -> "Moments":
+        return Moments(self.number - other.number, self.total - other.total,
                         self.product - other.product)  # fmt: skip
 
     def about(self, mean: Floats) -> Floats:
@@ -73,7 +73,8 @@ def mean(parts: Sequence[Floats]) -> Floats:
     return found
 
 
-def _moments(parts: Iterable[Floats], rows: int, signals: int) -> _Moments:
+def gather(parts: Iterable[Floats], rows: int, signals: int) -> Moments:
+    """Return the moments of all windows of that many rows."""
     number, total = 0, np.zeros(rows * signals)
     product = np.zeros((total.size, total.size))
     for part in parts:
@@ -84,16 +85,16 @@ def _moments(parts: Iterable[Floats], rows: int, signals: int) -> _Moments:
             flat = windows[start : start + _CHUNK].reshape(-1, total.size)
             number, total = number + len(flat), total + flat.sum(axis=0)
             product += flat.T @ flat
-    return _Moments(number, total, product)
+    return Moments(number, total, product)
 
 
-def _folds(folds: Sequence[Sequence[Floats]], rows: int) -> list[tuple[_Moments, _Moments]]:
+def _folds(folds: Sequence[Sequence[Floats]], rows: int) -> list[tuple[Moments, Moments]]:
     """Return the moments of each fold beside those of all others."""
     signals = folds[0][0].shape[1]
-    each = [_moments(fold, rows, signals) for fold in folds]
-    whole = _moments([], rows, signals)
+    each = [gather(fold, rows, signals) for fold in folds]
+    whole = gather([], rows, signals)
     for one in each:
-        whole = _Moments(whole.number + one.number, whole.total + one.total,
+        whole = Moments(whole.number + one.number, whole.total + one.total,
                          whole.product + one.product)  # fmt: skip
     return [(one, whole - one) for one in each if one.number]
 
@@ -117,7 +118,7 @@ def choose(folds: Sequence[Sequence[Floats]], widths: range) -> tuple[int, float
     return best[1], best[2]
 
 
-def _likelihoods(one: _Moments, rest: _Moments) -> Floats:
+def _likelihoods(one: Moments, rest: Moments) -> Floats:
     """Return the mean log-likelihood of a block under the others, one entry a share."""
     values, vectors = np.linalg.eigh(rest.about(rest.mean))
     held = np.einsum("ij,ik,kj->j", vectors, one.about(rest.mean), vectors, optimize=True)
@@ -167,8 +168,8 @@ def order(folds: Sequence[Sequence[Floats]], width: int, share: float) -> int:
 def model(parts: Sequence[Floats], width: int, share: float) -> Model:
     """Return the model of these rows, its canonical variates strongest first."""
     signals = parts[0].shape[1]
-    double = _moments(parts, 2 * width, signals)
-    single = _moments(parts, width, signals)
+    double = gather(parts, 2 * width, signals)
+    single = gather(parts, width, signals)
     covariance = _drawn(single.about(single.mean), share)
     past, _, _ = _canonical(double.about(double.mean), share)
     # Of the directions only the turn is taken: T² + Q is then exactly the Mahalanobis distance.
