@@ -3,7 +3,7 @@
 
 import type {
   Browse, BrowseRequest, CertificateList, Columns, Extent, Fact, NewSource, Panel, Probe, Problem,
-  LogLine, Note, NoteDraft, Session, RetentionRule, SheetVerdict, Signal, SignalChange, Source, SourceChange, System, Trend, View,
+  Limits, LogLine, Note, NoteDraft, Session, RetentionRule, SheetVerdict, Signal, SignalChange, Source, SourceChange, System, Trend, View,
 } from "./types";
 
 export const BASE = "/api/v1";
@@ -112,6 +112,8 @@ export const api = {
     call<{ facts: Fact[] }>("GET", "/facts" + query(params)).then((r) => r.facts),
   logs: (params: { process?: string; level?: string; lines?: number }) =>
     call<{ lines: LogLine[] }>("GET", "/logs" + query(params)).then((r) => r.lines),
+  limits: () => call<Limits>("GET", "/system/limits"),
+  measureLimits: () => call<Limits>("POST", "/system/limits"),
   retention: () => call<{ rules: RetentionRule[] }>("GET", "/retention").then((r) => r.rules),
   setRetention: (rules: RetentionRule[]) => call<{ rules: RetentionRule[] }>("PUT", "/retention", { rules }).then((r) => r.rules),
   sources: () => call<{ sources: Source[] }>("GET", "/sources").then((r) => r.sources),

@@ -39,6 +39,10 @@ export type LogLine = Schemas["LogLine"];
 export type RetentionRule = Schemas["RetentionRule"];
 export type Process = Narrow<Schemas["ProcessState"], { state: "running" | "starting" | "restarting" | "failed" | "stopped" }>;
 export type System = Narrow<Schemas["SystemView"], { processes: Process[] }>;
+export type LimitName =
+  | "connect" | "sync" | "bus" | "writer" | "cpu" | "memory" | "files" | "threads" | "stream" | "facts" | "signals";
+export type Limit = Narrow<Schemas["LimitView"], { name: LimitName; unit: "samples" | "cores" | "bytes" | "count"; found: "probe" | "observed" | "system" | "settings" | "unknown" }>;
+export type Limits = Narrow<Schemas["LimitsView"], { first: LimitName | null; limits: Limit[] }>;
 export type Signal = Narrow<Schemas["SignalView"], { kind: Kind }>;
 export type SignalChange = Partial<Schemas["SignalChange"]> & { revision: number };
 export type SheetVerdict = Schemas["SheetVerdict"];
