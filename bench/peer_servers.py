@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -64,7 +65,7 @@ def bytes_on_disk(folder: Path) -> int:
     return sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
 
 
-class _Peer:
+class _Peer(ABC):
     """A peer's server on a new folder."""
 
     title: ClassVar[str]
@@ -169,13 +170,14 @@ class _Peer:
                 raise SystemExit(f"bench: {self.title} does not come up or to rest: {log}")
             time.sleep(0.2)
 
+    @abstractmethod
     def _command(self, port: int) -> tuple[list[str], dict[str, str]]:
-        raise NotImplementedError
+        """Return its arguments and environment."""
 
     @staticmethod
+    @abstractmethod
     def columns(answer: bytes) -> np.ndarray:
         """Return min, max and mean of a trend's answer, shape `(3, 1000)`."""
-        raise NotImplementedError
 
 
 class Influx(_Peer):
