@@ -25,7 +25,14 @@ _MOST_BYTES: Final = 10_000_000
 _KEPT: Final = 3
 _LINE: Final = 16_384
 _TAIL: Final = 4_000_000
-_BUS: Final = re.compile(r"\[\d+\] [\d/]+ [\d:.]+ \[(DBG|TRC|INF|WRN|ERR|FTL)\] (.*)", re.DOTALL)
+_BUS: Final = re.compile(
+    r"\[\d+\] [\d/]+ [\d:.]+ \[(DBG|TRC|INF|WRN|ERR|FTL)\](?: (.*))?", re.DOTALL
+)
+# Its banner. The passwords it warns of are made anew at each start, in a file only we may read.
+_BANNER: Final = re.compile(
+    r"INF (\s|[|-]|$|Starting |Using configuration|Took |Trapped|Initiating|JetStream Shutdown)"
+    r"|WRN Plaintext passwords detected"
+)
 _BUS_LEVELS: Final = {"DBG": "debug", "TRC": "debug", "WRN": "warning", "ERR": "error",
                       "FTL": "critical"}  # fmt: skip
 _NAMES: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -68,8 +75,9 @@ def log_as_json(process: str) -> None:
     )
 
 
-def as_record(process: str, line: bytes) -> dict[str, Any]:
-    """Return what a process said as a record: its own where it is one, else given form."""
+def as_record(process: str, line: bytes) -> dict[str, Any] | None:
+    """Return what a process said as a record: its own where it is one, else given form; None for
+    the bus server's banner, of which only the version stays."""
     text = line[:_LINE].decode("utf-8", "replace").rstrip()
     if text.startswith("{"):
         try:
@@ -79,7 +87,12 @@ def as_record(process: str, line: bytes) -> dict[str, Any]:
         except (ValueError, AttributeError, RecursionError):
             pass
     if of_bus := _BUS.fullmatch(text):
-        return record(process, of_bus[2], _BUS_LEVELS.get(of_bus[1], "info"))
+        level, said = of_bus[1], of_bus[2] or ""
+        if level == "INF" and said.startswith("  Version:"):
+            return record(process, "nats-server starts", fields={"version": said.split()[1]})
+        if _BANNER.match(f"{level} {said}"):
+            return None
+        return record(process, said, _BUS_LEVELS.get(level, "info"))
     return record(process, text, "warning")
 
 
@@ -127,7 +140,7 @@ def _newest(path: Path, count: int) -> list[dict[str, Any]]:
     for part in (path, _turned(path, 1)):
         if len(lines) < count:
             lines = [*_tail(part), *lines]
-    return [as_record(path.stem, line) for line in lines[-count:]]
+    return [entry for line in lines[-count:] if (entry := as_record(path.stem, line))]
 
 
 def _tail(path: Path) -> Iterator[bytes]:

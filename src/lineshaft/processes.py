@@ -136,12 +136,14 @@ class _Child:
                     lines, held = [*lines, held], b""
                 for line in lines:
                     self._is_full |= _FULL in line
-                    if line.strip():
-                        self._log.write(as_record(self.name, line))
+                    self._tell(line)
         finally:
             transport.close()
-            if held.strip():
-                self._log.write(as_record(self.name, held))
+            self._tell(held)
+
+    def _tell(self, line: bytes) -> None:
+        if line.strip() and (entry := as_record(self.name, line)):
+            self._log.write(entry)
 
     def met_a_full_disk(self) -> bool:
         """Return whether it said so, since its start or the last call."""

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from lineshaft.logs import LogFile, as_record, read_log, record
 from lineshaft.processes import Supervisor
@@ -27,12 +28,33 @@ def test_a_log_is_turned_over_and_no_more_than_three_before_are_kept(tmp_path: P
 
 def test_whatever_a_process_says_becomes_a_record() -> None:
     bus = as_record("bus", b"[12] 2026/01/01 00:00:00.000000 [ERR] no space left on device\n")
+    assert bus is not None
     assert (bus["level"], bus["event"]) == ("error", "no space left on device")
     own = json.dumps({"time": 5, "level": "info", "event": "hello", "process": "web"}).encode()
     assert as_record("web", own) == {"time": 5, "level": "info", "event": "hello", "fields": {},
                                      "process": "web"}  # fmt: skip
     for odd in (b"{", b"[]", b'{"time": "x", "level": 1, "event": 2}', b"\xff\xfe", b"{" * 9000):
-        assert as_record("web", odd)["level"] == "warning"
+        found = as_record("web", odd)
+        assert found is not None
+        assert found["level"] == "warning"
+
+
+def _of_bus(text: str) -> dict[str, Any] | None:
+    return as_record("bus", f"[12] 2026/01/01 00:00:00.000000 {text}\n".encode())
+
+
+def test_of_the_banner_of_the_bus_only_its_version_stays() -> None:
+    for banner in ("[INF]", "[INF] ", "[INF] Starting nats-server", "[INF]   Git:  [b2fd3ef]",
+                   "[INF]  _ | | __|", "[INF] ---------------- JETSTREAM ----------------",
+                   "[INF] | || | _|  | |", "[INF] Took 3.3ms to start JetStream",
+                   "[WRN] Plaintext passwords detected, use nkeys or bcrypt"):  # fmt: skip
+        assert _of_bus(banner) is None, banner
+    version = _of_bus("[INF]   Version:  2.15.1")
+    assert version is not None
+    assert (version["event"], version["fields"]) == ("nats-server starts", {"version": "2.15.1"})
+    for kept in ("[INF] Server is ready", "[INF] Listening for client connections on 127.0.0.1:1",
+                 "[WRN]   - odd", "[ERR] ", "[WRN] Starting slowly", "[FTL] - no"):  # fmt: skip
+        assert _of_bus(kept) is not None, kept
 
 
 _CHILD = """
