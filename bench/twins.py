@@ -62,7 +62,8 @@ def _one(folder: Path, seconds: float, rate: float) -> tuple[float, float, float
         _define(folder)
     with run_platform(folder, ("bus", "history", "twins", "web"), BUS__MAX_GB=40) as ground:
         ground.wait("system", lambda _: True)
-        began, samples = _publish(folder, 3, rate / 4, 0)  # twins are up, kernels compiled
+        _wait_for_twins(folder)
+        began, samples = _publish(folder, 3, rate / 4, 0)  # the kernels are compiled with that
         before = _settled(ground, 2 * samples)
         twins = _process(folder)
         cpu = sum(twins.cpu_times()[:2])
@@ -73,6 +74,15 @@ def _one(folder: Path, seconds: float, rate: float) -> tuple[float, float, float
         _settled(ground, before + 2 * samples)
         # Half of what is kept are the samples themselves.
         return (stored - before) / 2 / wall, cores, time.time() - asked
+
+
+def _wait_for_twins(folder: Path) -> None:
+    """Return once the process has taken its place in the stream, which it notes at once."""
+    end = time.monotonic() + 120
+    while not list((folder / "twins").glob("*.npz")):
+        if time.monotonic() > end:
+            raise SystemExit("bench: the twins did not come up")
+        time.sleep(0.1)
 
 
 def _publish(folder: Path, seconds: float, rate: float, start_s: int) -> tuple[float, int]:

@@ -160,6 +160,35 @@ def test_cutting_the_events_changes_nothing(seed: int, cuts: list[int]) -> None:
     assert np.array_equal(np.concatenate(found), expected.y)
 
 
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_a_fleet_in_pace_does_what_any_fleet_does(data: st.DataObject) -> None:
+    fleet, other = LagFleet("kalman"), Fleet(LAG, "kalman")
+    rows, random, at = list(range(6)), np.random.default_rng(1), 0
+    for each in (fleet, other):
+        for _ in rows:
+            each.add(Setup.of(LAG))
+    for what in data.draw(st.lists(st.sampled_from("sssssjianwr"), min_size=5, max_size=40)):
+        at += SECOND + (what == "j") * 7
+        events = [(row, 1, at, float(random.normal())) for row in rows]
+        if what == "i":
+            events.insert(0, (rows[2], 0, at, 3.0))
+        elif what == "n":
+            events[1] = (*events[1][:3], math.nan)
+        elif what == "w":
+            events = events[::-1]
+        elif what == "a" and len(rows) < 9:
+            rows.append(fleet.add(Setup.of(LAG)))
+            assert other.add(Setup.of(LAG)) == rows[-1]
+        elif what == "r":
+            loaded = LagFleet("kalman")
+            loaded.load(fleet.save())
+            fleet = loaded
+        mine, theirs = _feed(fleet, events), _feed(other, events)
+        for one, same in zip(mine, theirs, strict=True):
+            assert one == pytest.approx(same, rel=1e-9, abs=1e-9)
+
+
 def test_rows_are_used_again_and_know_nothing_of_before() -> None:
     fleet = Fleet(LAG, "unscented")
     rows = [fleet.add(Setup.of(LAG)) for _ in range(100)]

@@ -209,8 +209,7 @@ class _Learner:
 
 
 def _solved(left: Floats, right: Floats) -> Floats:
-    found: Floats = np.linalg.solve(left, right)
-    return found
+    return np.asarray(np.linalg.solve(left, right), np.float64)
 
 
 def _radius(a: Floats) -> float:
