@@ -141,3 +141,54 @@ def test_two_twins_of_one_name_and_a_stale_change_are_refused(house: House) -> N
     assert house.ask("PUT", f"twins/{twin['id']}", change).json()["code"] == "twin.revision"
     changed = house.ask("PUT", f"twins/{twin['id']}", {**change, "revision": 1}).json()
     assert changed["revision"] == 2
+
+
+async def test_a_twin_is_identified_kept_followed_and_asked(house: House, feed: Feed) -> None:
+    drive, level = house.register(made("oven/drive", unit="%"), made("oven/temp", unit="Cel"))
+    start = now_us() - 7200 * SECOND
+    await _feed(feed, [drive, level], start, list(_machine(3000, 1)))
+    draft = {**_draft("oven", drive, level), "behaviour": "identified"}
+    twin = await asyncio.to_thread(house.post, "twins", draft)
+    path, period = f"twins/{twin['id']}", {"from": start, "to": start + 3000 * SECOND}
+    assert house.ask("POST", f"{path}/fit", period).json()["code"] == "twin.behaviour"
+    asked = {"twins": [twin["id"]], "horizon_s": 200, "step_s": 10}
+    full_drive = {"name": "full", "changes": [{"sid": drive, "value": 100.0}]}
+    asked |= {"futures": [{"name": "as it is"}, full_drive]}
+    assert house.ask("POST", "twins/whatif", asked).json()["code"] == "twin.model"
+    short = {"from": start, "to": start + 60 * SECOND}
+    assert house.ask("POST", f"{path}/identify", short).json()["code"] == "twin.identify"
+
+    wanted = {**period, "horizon_s": 20, "keep": True}
+    found = await asyncio.to_thread(house.post, f"{path}/identify", wanted)
+    assert found["sample_s"] == 1 and found["horizon_s"] == 20
+    told = found["outputs"]["level"]
+    assert told["rmse"] == pytest.approx(0.2, rel=0.15) and told["r2"] > 0.99
+    assert told["rmse_ahead"] < 0.1 * told["persistence"]
+    own = found["twin"]["estimates"]
+    assert set(own) == {"level", "score", *(f"x{n + 1}" for n in range(found["states"]))}
+
+    later = start + 4000 * SECOND
+    more = list(_machine(400, 2))
+    await _feed(feed, [drive, level], later, more)
+
+    async def followed() -> Any:
+        while True:
+            window = {"from": later, "to": later + 400 * SECOND}
+            rows = await asyncio.to_thread(house.get, "raw", sid=own["level"], **window)
+            if len(rows["v"]) > 390:
+                return rows
+            await asyncio.sleep(0.1)
+
+    rows = await asyncio.wait_for(followed(), 60)
+    error = np.array(rows["v"]) - more[1][-len(rows["v"]) :]
+    assert error[50:].std() < 0.25
+
+    at = later + 200 * SECOND
+    answer = await asyncio.to_thread(house.post, "twins/whatif", {**asked, "at": at})
+    still, full = (one["outputs"][0] for one in answer["futures"])
+    assert full["middle"][-1] == pytest.approx(GAIN * 100 + 5, abs=2)
+    assert full["low"][-1] < full["middle"][-1] < full["high"][-1]
+    assert still["middle"][0] == pytest.approx(more[1][201], abs=1)
+
+    other = {**draft, "inputs": {"power": drive}, "revision": 2}
+    assert house.ask("PUT", path, other).json()["estimates"].keys() == {"level", "score"}

@@ -1,5 +1,6 @@
 """The jobs that the worker does: fit, learn, futures. Plain functions of what they are given."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,10 +17,11 @@ from lineshaft.rooms.twins.engine.watch import Watch
 from lineshaft.rooms.twins.engine.whatif import Change, Member, Source, run_futures
 from lineshaft.rooms.twins.fmi.runner import FmuRunner, FmuSetup
 from lineshaft.rooms.twins.fmi.shelf import PREFIX, FmuShelf, ports_of
-from lineshaft.rooms.twins.model import Asked, Figure, Future, Twin
+from lineshaft.rooms.twins.identified import asked_of, futures_of, identified_kind, identify_twin
+from lineshaft.rooms.twins.model import IDENTIFIED, Asked, Figure, Future, Twin
 from lineshaft.rooms.twins.plugins import behaviours
 
-__all__ = ["fit_twin", "kind_of", "learn_twin", "run_whatif"]
+__all__ = ["asked_of", "fit_twin", "identify_twin", "kind_of", "learn_twin", "run_whatif"]
 
 Array = np.ndarray[Any, Any]
 _MONITOR_ROWS = 6000
@@ -30,6 +32,8 @@ def kind_of(twin: Twin, fmus: FmuShelf | None = None) -> Kind:
     where those may be run."""
     if twin.behaviour.startswith(PREFIX):
         return _fmu_kind(twin, fmus)
+    if twin.behaviour == IDENTIFIED:
+        return identified_kind(twin)
     behaviour = behaviours().get(twin.behaviour)
     if behaviour is None:
         raise Refused(f"'{twin.name}' behaves like '{twin.behaviour}', which is not installed",
@@ -66,6 +70,9 @@ def fit_twin(
     twin: Twin, series: Series, free: Sequence[str] | None
 ) -> tuple[Twin, Mapping[str, Any]]:
     """Return the twin with figures fitted to history, and how well they fit."""
+    if twin.behaviour == IDENTIFIED:
+        raise Refused(f"'{twin.name}' has no figures to fit", code="twin.behaviour",
+                      hint="Identify it instead")  # fmt: skip
     kind, behaviour = kind_of(twin), behaviours()[twin.behaviour]
     values, m = _scaled(twin, kind, series.values), len(kind.inputs)
     setup = setup_of(twin, behaviour)
@@ -148,28 +155,48 @@ def run_whatif(
     count: int, seed: int, share: float,
 ) -> Mapping[str, Any]:  # fmt: skip
     """Return times and, by future and twin and output, the band in the signals' units."""
-    fed = {bound.sid: (i, j) for i, one in enumerate(asked)
+    simulated = [one for one in asked if one.twin.behaviour != IDENTIFIED]
+    identified = [one for one in asked if one.twin.behaviour == IDENTIFIED]
+    fed = {bound.sid: (i, j) for i, one in enumerate(simulated)
            for j, name in enumerate(kind_of(one.twin).outputs)
            if (bound := one.twin.outputs.get(name)) is not None}  # fmt: skip
-    members = [_member(one, index, fed) for index, one in enumerate(asked)]
-    answers, times = [], np.zeros(0)
+    members = [_member(one, index, fed) for index, one in enumerate(simulated)]
+    answers, times = [], np.arange(math.ceil(horizon_s / step_s) + 1) * step_s
     for future in futures:
-        changes = [c for change in future.changes for c in _changes(asked, *change)]
-        found = run_futures(members, changes, horizon_s=horizon_s, step_s=step_s, count=count,
-                            seed=seed)  # fmt: skip
-        times, bands = found.times, found.bands(share)
-        outputs, column = [], 0
-        for one in asked:
-            for name in kind_of(one.twin).outputs:
-                bound = one.twin.outputs.get(name)
-                if bound is not None:
-                    edges = (bands[:, :, column] - bound.offset) / bound.scale
-                    low, middle, high = edges if bound.scale > 0 else edges[::-1]
-                    outputs.append({"twin": one.twin.id, "output": name, "sid": bound.sid,
-                                    "low": low, "middle": middle, "high": high})  # fmt: skip
-                column += 1
+        _check_moves(asked, future)
+        changes = [c for change in future.changes for c in _changes(simulated, *change)]
+        outputs = list[Mapping[str, Any]]()
+        if members:
+            found = run_futures(members, changes, horizon_s=horizon_s, step_s=step_s, count=count,
+                                seed=seed)  # fmt: skip
+            outputs += _shown(simulated, found.bands(share))
+        for one in identified:
+            outputs += futures_of(one, future.changes, times, share)
         answers.append({"name": future.name, "outputs": outputs})
     return {"times": times, "futures": answers}
+
+
+def _shown(asked: Sequence[Asked], bands: Array) -> list[Mapping[str, Any]]:
+    """Return bands `(3, T, outputs)` by twin and output in the signals' units."""
+    outputs, column = list[Mapping[str, Any]](), 0
+    for one in asked:
+        for name in kind_of(one.twin).outputs:
+            bound = one.twin.outputs.get(name)
+            if bound is not None:
+                edges = (bands[:, :, column] - bound.offset) / bound.scale
+                low, middle, high = edges if bound.scale > 0 else edges[::-1]
+                outputs.append({"twin": one.twin.id, "output": name, "sid": bound.sid,
+                                "low": low, "middle": middle, "high": high})  # fmt: skip
+            column += 1
+    return outputs
+
+
+def _check_moves(asked: Sequence[Asked], future: Future) -> None:
+    """Raise Refused where a change moves no twin of the question."""
+    moving = {bound.sid for one in asked for bound in one.twin.inputs.values()}
+    for sid in [change[0] for change in future.changes if change[0] not in moving]:
+        raise Refused(f"the signal {sid} moves none of these twins", code="twin.whatif",
+                      hint="Change a signal that is an input of one of them")  # fmt: skip
 
 
 def _member(one: Asked, index: int, fed: Mapping[int, tuple[int, int]]) -> Member:
@@ -192,14 +219,10 @@ def _member(one: Asked, index: int, fed: Mapping[int, tuple[int, int]]) -> Membe
 def _changes(
     asked: Sequence[Asked], sid: int, at_s: float, value: float, ramp_s: float
 ) -> list[Change]:
-    """Return a signal's change at every input that it moves; Refused where it moves none."""
-    found = [
+    """Return a signal's change at every input that it moves."""
+    return [
         Change(i, j, at_s, value * bound.scale + bound.offset, ramp_s)
         for i, one in enumerate(asked)
         for j, port in enumerate(behaviours()[one.twin.behaviour].inputs)
         if (bound := one.twin.inputs.get(port.name)) is not None and bound.sid == sid
     ]
-    if not found:
-        raise Refused(f"the signal {sid} moves none of these twins", code="twin.whatif",
-                      hint="Change a signal that is an input of one of them")  # fmt: skip
-    return found

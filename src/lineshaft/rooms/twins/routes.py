@@ -191,6 +191,36 @@ class FitAnswer(BaseModel):
     unknown: list[str] = Field(description="parameters that this history cannot tell")
 
 
+class IdentifyRequest(Period):
+    """A period to learn from; the step and how far to look ahead, in plant seconds (null: the step
+    of the samples, 30 steps)."""
+
+    sample_s: float | None = Field(None, ge=1e-3, le=1e6)
+    horizon_s: float | None = Field(None, gt=0, le=1e8)
+    keep: bool = Field(False, description="take the model over at once")
+
+
+class OutputModel(BaseModel):
+    """How well an output is told on the part of the period not learned from, in its unit; r2 is
+    the share of its variance that is told."""
+
+    rmse: float = Field(description="one step ahead")
+    r2: float
+    rmse_ahead: float = Field(description="`horizon_s` ahead, inputs as they came")
+    r2_ahead: float
+    persistence: float = Field(description="rmse `horizon_s` ahead where the last value is kept")
+
+
+class IdentifyAnswer(BaseModel):
+    """A twin with a model of a period, and how good that is."""
+
+    twin: TwinView
+    outputs: dict[str, OutputModel]
+    states: int
+    sample_s: float
+    horizon_s: float
+
+
 class StateAnswer(BaseModel):
     """What was believed at a moment."""
 
@@ -323,6 +353,19 @@ def _add_learning(api: APIRouter, twins: TwinService) -> None:
         if body.keep:
             shown = await twins.take(number, fitted, before.twin.revision)
         return FitAnswer(twin=_view(shown), **quality)
+
+    @api.post("/twins/{number}/identify", openapi_extra=_WRITE,
+              summary="Find a model of an identified twin in a period of history")  # fmt: skip
+    async def identify_twin(number: _Number, body: IdentifyRequest) -> IdentifyAnswer:
+        _check(body)
+        before = await twins.get(number)
+        learned, quality = await twins.identify(
+            number, body.start, body.to, body.sample_s, body.horizon_s
+        )
+        shown = TwinState(learned, before.state, before.score, before.at)
+        if body.keep:
+            shown = await twins.take(number, learned, before.twin.revision)
+        return IdentifyAnswer(twin=_view(shown), **quality)
 
     @api.post("/twins/{number}/learn", openapi_extra=_WRITE,
               summary="Teach a twin how it looks when all is well")  # fmt: skip

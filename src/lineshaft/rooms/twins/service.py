@@ -8,6 +8,7 @@ A question about a past moment begins with the states that history held then.
 import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -23,8 +24,9 @@ from lineshaft.core.signals import Kind, Signal
 from lineshaft.rooms.twins.engine.behaviour import Behaviour
 from lineshaft.rooms.twins.engine.series import Series, aligned
 from lineshaft.rooms.twins.engine.setup import setup_of
+from lineshaft.rooms.twins.engine.state_space import model_of
 from lineshaft.rooms.twins.fmi.shelf import PREFIX, FmuShelf, ports_of
-from lineshaft.rooms.twins.model import SCORE, SOURCE, Asked, Binding, Future, Twin
+from lineshaft.rooms.twins.model import IDENTIFIED, SCORE, SOURCE, Asked, Binding, Future, Twin
 from lineshaft.rooms.twins.plugins import behaviours
 from lineshaft.rooms.twins.store import TwinStore
 from lineshaft.rooms.twins.work import Worker
@@ -33,6 +35,8 @@ __all__ = ["Question", "TwinService", "TwinState"]
 
 _MOST_ROWS: Final = 3_000_000
 _FITTED, _LEARNED = 6000, 200_000  # rows; what is surprising depends on how often it is looked at
+_IDENTIFIED: Final = 60_000  # rows
+_STEPS_BACK: Final = 300  # of a model, from which its state is found
 _SILENT_US: Final = 60_000_000
 _LONGEST_S: Final = 90.0
 
@@ -130,6 +134,8 @@ class TwinService:
             )  # fmt: skip
             if not same:
                 learned["healthy"] = b""  # what other figures find surprising is another thing
+            if _wires(old) != _wires(wanted):
+                learned["model"] = b""
             await self._keep(replace(wanted, **learned), wanted.revision)
         return await self.get(wanted.id)
 
@@ -181,6 +187,8 @@ class TwinService:
             path = await asyncio.to_thread(self.fmus.path, twin.behaviour)
             inputs, outputs = await asyncio.to_thread(ports_of, path)
             return _Shape(dict.fromkeys(inputs, ""), dict.fromkeys(outputs, ""), {})
+        if twin.behaviour == IDENTIFIED:
+            return _own_shape(twin)
         behaviour = (await self.behaviours()).get(twin.behaviour)
         if behaviour is None:
             raise Refused(f"there is no behaviour '{twin.behaviour}'", code="twin.behaviour",
@@ -246,8 +254,22 @@ class TwinService:
         fitted, quality = await self._worker.run("fit_twin", twin, series, free)
         return fitted, quality
 
+    async def identify(
+        self, number: str, start: int, end: int, sample_s: float | None, horizon_s: float | None
+    ) -> tuple[Twin, Mapping[str, Any]]:
+        """Return a twin with a model of a period, and how good that is; nothing is kept."""
+        twin = await asyncio.to_thread(self._store.get, number)
+        if twin.behaviour != IDENTIFIED:
+            raise Refused(f"'{twin.name}' behaves like '{twin.behaviour}'", code="twin.behaviour",
+                          hint=f"Only the behaviour '{IDENTIFIED}' is identified")  # fmt: skip
+        series = await self._series(twin, start, end, _IDENTIFIED)
+        learned, quality = await self._worker.run(
+            "identify_twin", twin, series, sample_s, horizon_s
+        )
+        return learned, quality
+
     async def take(self, number: str, fitted: Twin, revision: int) -> TwinState:
-        """Keep the figures of a fit."""
+        """Keep what was found of a fit or an identification."""
         async with self._write:
             await self._keep(replace(fitted, id=number), revision)
         return await self.get(number)
@@ -290,7 +312,12 @@ class TwinService:
         return {**found, "at": question.at or now_us()}
 
     async def _asked(self, twin: Twin, at: int | None) -> Asked:
-        behaviour = (await self.behaviours())[twin.behaviour]
+        if twin.behaviour == IDENTIFIED:
+            return await self._asked_of_model(twin, at or now_us())
+        behaviour = (await self.behaviours()).get(twin.behaviour)
+        if behaviour is None:
+            raise Refused(f"nobody can say what '{twin.name}' would do", code="twin.behaviour",
+                          hint="Ask twins of the library, or identified ones")  # fmt: skip
         sids = {one.sid for one in twin.inputs.values()}
         held = await self._held(sorted({*sids, *twin.estimates.values()}), at)
         setup = setup_of(twin, behaviour)
@@ -311,6 +338,33 @@ class TwinService:
                            if port.name in twin.inputs else np.nan
                            for port in behaviour.inputs])  # fmt: skip
         return Asked(twin, x, np.diag(spread**2), inputs)
+
+    async def _asked_of_model(self, twin: Twin, at: int) -> Asked:
+        """Return an identified twin as the samples before a moment show it."""
+        step_us = int(model_of(twin).sample_us)
+        speed = (await self._held([twin.clock], at)).get(twin.clock) if twin.clock else 1.0
+        back = round(_STEPS_BACK * step_us / (speed if speed and speed > 0 else 1.0))
+        series = None
+        with suppress(Refused):  # nothing was heard
+            series = await self._series(twin, max(at - back, 0), at, _FITTED)
+        asked: Asked = await self._worker.run("asked_of", twin, series)
+        return asked
+
+
+def _wires(twin: Twin) -> list[tuple[str, int]]:
+    return sorted((name, one.sid) for some in (twin.inputs, twin.outputs)
+                  for name, one in some.items())  # fmt: skip
+
+
+def _own_shape(twin: Twin) -> _Shape:
+    """Return the shape of an identified twin, whose ports are what it says they are."""
+    states = model_of(twin).states if twin.model else ()
+    names = [slug(name) for name in (*twin.outputs, *states, SCORE)]
+    if len(set(names)) < len(names):
+        raise Refused("two of its signals would have one name", code="twin.ports",
+                      hint=f"Name outputs differently, and none x1, x2, … or {SCORE}")  # fmt: skip
+    return _Shape(dict.fromkeys(sorted(twin.inputs), ""), dict.fromkeys(sorted(twin.outputs), ""),
+                  dict.fromkeys(states, "1"))  # fmt: skip
 
 
 def _state(twin: Twin, newest: Mapping[int, tuple[int, float]]) -> TwinState:

@@ -26,7 +26,7 @@ from lineshaft.rooms.twins.engine.compiled import (
     compile_behaviour,
 )
 
-__all__ = ["Change", "Futures", "Member", "Source", "run_futures"]
+__all__ = ["Change", "Futures", "Member", "Source", "moved", "run_futures"]
 
 _MOST_STEPS: Final = 20_000
 _MOST_VALUES: Final = 40_000_000
@@ -110,7 +110,7 @@ def run_futures(
     x, p = _drawn(members, count, random)
     walk = np.concatenate([member.walk for member in members]) * math.sqrt(step_s)
     moving = np.flatnonzero(walk > 0)
-    noise = random.standard_normal((count, steps, len(moving)), np.float64) * walk[moving]
+    noise = random.standard_normal((steps, count, len(moving))) * walk[moving]
     y = np.zeros((count, steps + 1, outputs))
     advance, measure = typed.List.empty_list(ADVANCE), typed.List.empty_list(MEASURE)
     for member in members:
@@ -141,12 +141,17 @@ def _table(
             name = members[change.member].behaviour.inputs[change.input].name
             raise Refused(f"the input '{name}' comes from another machine of this question",
                           code="twin.whatif", hint="Change what moves that one")  # fmt: skip
-        column, late = columns[index], times >= change.at_s
-        before = column[late][0] if late.any() else change.value
-        since = times[late] - change.at_s
-        along = np.minimum(since / change.ramp_s, 1.0) if change.ramp_s > 0 else np.ones(len(since))
-        column[late] = before + (change.value - before) * along
+        moved(columns[index], times, change)
     return np.stack(columns, 1) if columns else np.zeros((len(times), 1)), np.array(where)
+
+
+def moved(column: Vector, times: Array, change: Change) -> None:
+    """Write a change into the values `(T,)` of an input at `times`."""
+    late = times >= change.at_s
+    before = column[late][0] if late.any() else change.value
+    since = times[late] - change.at_s
+    along = np.minimum(since / change.ramp_s, 1.0) if change.ramp_s > 0 else np.ones(len(since))
+    column[late] = before + (change.value - before) * along
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,38 +219,35 @@ def _drawn(
 def _run(
     advance: Any, measure: Any, longest: Any, states: Any, inputs: Any, outputs: Any,
     parameters: Any, link: Any, column: Any, delay: Any, low: Any, high: Any, held: Any,
-    table: Any, step_s: float, x_of: Any, p_of: Any, moving: Any, noise: Any, y_of: Any,
+    table: Any, step_s: float, x: Any, p: Any, moving: Any, noise: Any, y: Any,
 ) -> None:  # fmt: skip
-    steps = y_of.shape[1]
-    swap = np.zeros(x_of.shape[1])
-    for f in range(x_of.shape[0]):
-        x, p, y = x_of[f], p_of[f], y_of[f]
-        u = held.copy()
-        for k in range(steps):
-            for i in range(len(advance)):
-                a, b, c, d = states[i], states[i + 1], parameters[i], parameters[i + 1]
-                g, h = inputs[i], inputs[i + 1]
+    # Step by step and machine by machine, so that a function is fetched once for all futures.
+    count, steps = y.shape[:2]
+    swap, u = np.zeros(x.shape[1]), np.zeros((count, inputs[-1]))
+    u[:] = held
+    for k in range(steps):
+        for i in range(len(advance)):
+            a, b, c, d = states[i], states[i + 1], parameters[i], parameters[i + 1]
+            g, h = inputs[i], inputs[i + 1]
+            step = advance[i]
+            pieces = math.ceil(step_s / longest[i]) if step_s > longest[i] else 1
+            for f in range(count):
                 for j in range(g, h):
-                    back = int64(0)
-                    if delay[j] >= 0:
-                        back = int64(round(p[delay[j]] / step_s))
+                    back = int64(round(p[f, delay[j]] / step_s)) if delay[j] >= 0 else int64(0)
                     if column[j] >= 0:
-                        u[j] = table[max(k - back - 1, 0), column[j]]
+                        u[f, j] = table[max(k - back - 1, 0), column[j]]
                     elif k > 0:
-                        u[j] = y[max(k - 1 - back, 0), link[j]]
-                if k > 0:
-                    pieces = 1
-                    if step_s > longest[i]:
-                        pieces = math.ceil(step_s / longest[i])
-                    for _ in range(pieces):
-                        advance[i](x[a:b], u[g:h], p[c:d], step_s / pieces, swap[a:b])
-                        for s in range(a, b):
-                            x[s] = swap[s]
-            if k > 0:
-                for s in range(moving.shape[0]):
-                    at = moving[s]
-                    x[at] = min(max(x[at] + noise[f, k - 1, s], low[at]), high[at])
-            for i in range(len(measure)):
-                a, b, c, d = states[i], states[i + 1], parameters[i], parameters[i + 1]
-                measure[i](x[a:b], u[inputs[i] : inputs[i + 1]], p[c:d],
-                           y[k, outputs[i] : outputs[i + 1]])  # fmt: skip
+                        u[f, j] = y[f, max(k - 1 - back, 0), link[j]]
+                for _ in range(pieces if k > 0 else 0):
+                    step(x[f, a:b], u[f, g:h], p[f, c:d], step_s / pieces, swap[a:b])
+                    x[f, a:b] = swap[a:b]
+        for f in range(count if k > 0 else 0):
+            for s in range(moving.shape[0]):
+                at = moving[s]
+                x[f, at] = min(max(x[f, at] + noise[k - 1, f, s], low[at]), high[at])
+        for i in range(len(measure)):
+            a, b, c, d = states[i], states[i + 1], parameters[i], parameters[i + 1]
+            g, h, o, q = inputs[i], inputs[i + 1], outputs[i], outputs[i + 1]
+            show = measure[i]
+            for f in range(count):
+                show(x[f, a:b], u[f, g:h], p[f, c:d], y[f, k, o:q])
