@@ -33,6 +33,7 @@ from lineshaft.commands.doctor import doctor
 from lineshaft.commands.exchange import export_samples, import_samples
 from lineshaft.commands.people import ca, explain_doors, people, token
 from lineshaft.commands.sql import sql
+from lineshaft.commands.twins import twins, whatif
 from lineshaft.core.errors import Broken, LineshaftError, Refused
 from lineshaft.notify import tell_systemd
 from lineshaft.settings import Settings
@@ -46,6 +47,8 @@ app.command()(backup)
 app.command()(restore)
 app.command()(doctor)
 app.command()(sql)
+app.command()(twins)
+app.command()(whatif)
 app.command()(ca)
 app.add_typer(people, name="people")
 app.add_typer(token, name="token")

@@ -11,6 +11,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Annotated, Any
 
@@ -21,7 +22,7 @@ from lineshaft.settings import Effective, Settings, load
 
 __all__ = [
     "AsJson", "ConfigFile", "DataFolder", "Port", "call", "duration_us", "fetch", "find_signals",
-    "opened", "read_settings",
+    "moment_us", "opened", "read_settings",
 ]  # fmt: skip
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="settings file")]
@@ -47,6 +48,18 @@ def duration_us(text: str) -> int:
     if text[:-1].isdigit() and text[-1:] in units:
         return int(text[:-1]) * units[text[-1]] * 1_000_000
     raise Refused(f"'{text}' is no duration", hint="Write 90s, 15m, 8h or 7d", code="query.last")
+
+
+def moment_us(text: str | None) -> int | None:
+    """Return µs for a time in ISO 8601, UTC where it names no zone; None for None."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Refused(f"'{text}' is no time", hint="Write 2024-01-31T08:00Z",
+                      code="query.time") from error  # fmt: skip
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6)
 
 
 def find_signals(settings: Settings, prefix: str) -> dict[int, dict[str, Any]]:

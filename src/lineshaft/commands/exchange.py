@@ -18,6 +18,7 @@ from lineshaft.commands.calls import (
     Port,
     call,
     duration_us,
+    moment_us,
     opened,
     read_settings,
 )  # fmt: skip
@@ -101,8 +102,8 @@ def export_samples(
 ) -> None:
     """Export samples into files."""
     settings, _ = read_settings(config, data, port)
-    begin = now_us() - duration_us(since) if since else _stamp(start)
-    asked = {"prefix": prefix, "from": begin, "to": _stamp(end), "form": form, "layout": layout,
+    begin = now_us() - duration_us(since) if since else moment_us(start)
+    asked = {"prefix": prefix, "from": begin, "to": moment_us(end), "form": form, "layout": layout,
              "folder": folder, "as_of": as_of}  # fmt: skip
     made = call(settings, "exports", asked)
     with _progress(as_json) as advance:
@@ -198,17 +199,6 @@ def _read_form(path: Path) -> dict[str, Any]:
         raise Refused(f"{path} holds no form of a file: {error}", code="import.form",
                       hint="`import FILE --dry-run --json` prints one") from error  # fmt: skip
     return form
-
-
-def _stamp(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise Refused(f"'{text}' is no time", hint="Write 2024-01-31T08:00Z",
-                      code="query.time") from error  # fmt: skip
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6)
 
 
 def _time(ts: int | None) -> str:
