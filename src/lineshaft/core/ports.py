@@ -9,13 +9,26 @@ from typing import Any, Protocol
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lineshaft.core.commands import Command, Outcome
 from lineshaft.core.facts import Fact
 from lineshaft.core.samples import SampleBlock
 from lineshaft.core.signals import Signal
 
 __all__ = [
-    "BlockSink", "FactSink", "PlantPanel", "SampleReader", "SampleRows", "SignalDirectory",
+    "Actuator", "BlockSink", "FactSink", "PlantPanel", "SampleReader", "SampleRows", "SignalDirectory",
 ]  # fmt: skip
+
+
+class Actuator(Protocol):
+    """What changes a machine. Guards, approvals and limits are wrappers round another one."""
+
+    async def write(self, command: Command) -> Outcome:
+        """Carry the Command out and return its one Outcome; raises nothing but cancellation."""
+        ...
+
+    async def read(self, sid: int) -> float | None:
+        """Return what is in force at the machine now, None where it cannot be read."""
+        ...
 
 
 class BlockSink(Protocol):
