@@ -15,7 +15,8 @@ from lineshaft.core.samples import SampleBlock
 from lineshaft.core.signals import Signal
 
 __all__ = [
-    "Actuator", "BlockSink", "FactSink", "PlantPanel", "SampleReader", "SampleRows", "SignalDirectory",
+    "Actuator", "BlockSink", "FactSink", "PlantPanel", "SampleReader", "SampleRows",
+    "SignalDirectory",
 ]  # fmt: skip
 
 
