@@ -7,6 +7,7 @@ out of the web process, the web framework out of the writer.
 
 import asyncio
 import gc
+import hmac
 import logging
 import os
 import signal
@@ -226,6 +227,7 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     overview, limits = _overview(ground, engine, tail, lambda: len(signals.list()))
     imports, exports = _exchange(ground, engine, signals, history)
     calculations, calculation_doors = _calculations(bus, engine, signals, history, listeners)
+    decide_doors = _decide_doors(ground, engine, signals, calculations)
     routers = [
         *_people_routers(people, engine, ground.settings.http),
         system.system_router(overview),
@@ -241,6 +243,7 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
         calculation_doors,
         sql_router(queries),
         _twin_doors(bus, engine, signals, history, folder / "twins"),
+        decide_doors,
     ]
     hearing = _hear_states(bus, overview, board, live)
     background = [tail.run(), live.follow_facts(), overview.measure(), hearing, queries.attend(),
@@ -366,6 +369,27 @@ def _calculations(
     return calculations, router(calculations)
 
 
+def _decide_doors(
+    ground: Ground, engine: "Engine", signals: "SignalStore", calculations: "Calculations"
+) -> "APIRouter":
+    from lineshaft.rooms.decide.journal import Journal
+    from lineshaft.rooms.decide.routes import router
+    from lineshaft.rooms.decide.service import DecideService
+    from lineshaft.rooms.decide.store import LoopStore
+    from lineshaft.rooms.history.expressions import CalculatedSignals
+
+    expressions, key = CalculatedSignals(calculations), _approval_key(ground.folder)
+    service = DecideService(LoopStore(engine), Journal(engine), ground.bus, signals, expressions,
+                            signals.by_sid, key)  # fmt: skip
+    return router(service)
+
+
+def _approval_key(folder: Path) -> bytes:
+    """Return what seals the approvals of this data folder."""
+    secret = (folder / "keys" / "platform.key").read_bytes().strip()
+    return hmac.digest(secret, b"approvals of decisions", "sha256")
+
+
 def _twin_doors(
     bus: Bus, engine: "Engine", signals: "SignalStore", history: "HistoryService", folder: Path
 ) -> "APIRouter":
@@ -385,6 +409,7 @@ def _twin_doors(
 def describe_api() -> dict[str, Any]:
     """Return the OpenAPI description: the one from which the console's types and the docs come."""
     from lineshaft.rooms.connect.routes import router as connect_router
+    from lineshaft.rooms.decide.routes import router as decide_router
     from lineshaft.rooms.history.calculation_routes import router as calculation_router
     from lineshaft.rooms.history.exchange_routes import router as exchange_router
     from lineshaft.rooms.history.grid_routes import router as grid_router
@@ -414,6 +439,7 @@ def describe_api() -> dict[str, Any]:
         exchange_router(nobody, nobody),
         calculation_router(nobody),
         twins_router(nobody),
+        decide_router(nobody),
         sql_router(nobody),
         logs_router(nobody),
         metrics_router(nobody, nobody, nobody),

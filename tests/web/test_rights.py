@@ -27,23 +27,29 @@ from tests.web.test_people import MARK, browser, person
 
 # Written down again, apart from the table that the platform uses.
 PLANT = {"history", "signals", "sources", "certificates", "panel", "system", "notes", "views",
-         "calculations", "imports", "exports", "backup", "twins"}  # fmt: skip
+         "calculations", "imports", "exports", "backup", "twins", "decisions"}  # fmt: skip
 VIEWER = {f"{kind}.read" for kind in PLANT}
-OPERATOR = VIEWER | {"notes.write", "views.write", "panel.write"}
-ENGINEER = OPERATOR | {
-    f"{kind}.write"
-    for kind in (
-        "signals",
-        "sources",
-        "certificates",
-        "calculations",
-        "imports",
-        "exports",
-        "twins",
-    )
-}
+OPERATOR = VIEWER | {"notes.write", "views.write", "panel.write", "decisions.approve"}
+ENGINEER = (
+    OPERATOR
+    | {
+        f"{kind}.write"
+        for kind in (
+            "signals",
+            "sources",
+            "certificates",
+            "calculations",
+            "imports",
+            "exports",
+            "twins",
+            "decisions",
+        )
+    }
+    | {"decisions.promote"}
+)
 EVERYTHING = {f"{kind}.{action}" for kind in PLANT | {"people", "tokens", "audit"}
               for action in ("read", "write", "admin")}  # fmt: skip
+EVERYTHING |= {"decisions.approve", "decisions.promote"}
 HELD = {"viewer": VIEWER, "operator": OPERATOR, "engineer": ENGINEER, "administrator": EVERYTHING}
 OPERATIONS = [
     (method.upper(), path, operation["x-right"])

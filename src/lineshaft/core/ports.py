@@ -15,7 +15,7 @@ from lineshaft.core.samples import SampleBlock
 from lineshaft.core.signals import Signal
 
 __all__ = [
-    "Actuator", "BlockSink", "FactSink", "PlantPanel", "SampleReader", "SampleRows",
+    "Actuator", "BlockSink", "Expressions", "FactSink", "PlantPanel", "SampleReader", "SampleRows",
     "SignalDirectory",
 ]  # fmt: skip
 
@@ -45,6 +45,20 @@ class FactSink(Protocol):
 
     async def tell(self, fact: Fact) -> None:
         """Return once the Fact is on disk."""
+        ...
+
+
+class Expressions(Protocol):
+    """What an expression over signals means, and the signal that carries it."""
+
+    async def check(self, expression: str, unit: str | None) -> Signal:
+        """Return the signal that it is, where it is no more than one, else one without sid that
+        has its kind and unit; Refused with its first mistake, another unit than asked included."""
+        ...
+
+    async def signal(self, path: str, name: str, expression: str, unit: str | None) -> Signal:
+        """Return the signal that carries it from now on: the one that it is, or that at `path`,
+        which is calculated."""
         ...
 
 

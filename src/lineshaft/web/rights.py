@@ -16,22 +16,26 @@ SPECIAL: Final = frozenset({"public", "self", "key"})
 
 _READ_ALL: Final = (
     "history", "signals", "sources", "certificates", "panel", "system", "notes", "views",
-    "calculations", "imports", "exports", "backup", "twins",
+    "calculations", "imports", "exports", "backup", "twins", "decisions",
 )  # fmt: skip
 _GRANTS: Final = {
     "viewer": [f"{kind}.read" for kind in _READ_ALL],
-    "operator": ["notes.write", "views.write", "panel.write"],
+    "operator": ["notes.write", "views.write", "panel.write", "decisions.approve"],
     "engineer": [
-        f"{kind}.write"
-        for kind in (
-            "signals",
-            "sources",
-            "certificates",
-            "calculations",
-            "imports",
-            "exports",
-            "twins",
-        )
+        "decisions.promote",
+        *(
+            f"{kind}.write"
+            for kind in (
+                "signals",
+                "sources",
+                "certificates",
+                "calculations",
+                "imports",
+                "exports",
+                "twins",
+                "decisions",
+            )
+        ),
     ],
     "administrator": [
         f"{kind}.{action}"

@@ -108,6 +108,263 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/decisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Loops, what they do and what they gained */
+        get: operations["list_decisions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/decisions/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say whether a loop could run */
+        post: operations["check_loop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/decisions/loops": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Define a loop; it begins in shadow */
+        post: operations["add_loop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/decisions/loops/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One loop */
+        get: operations["get_loop"];
+        /** Change a loop; one that moves goes back to shadow */
+        put: operations["change_loop"];
+        post?: never;
+        /** Forget a loop; its moves and samples stay */
+        delete: operations["remove_loop"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/decisions/loops/{number}/demote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Move a loop one step down its ladder */
+        post: operations["demote_loop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/decisions/loops/{number}/promote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Move a loop one step up its ladder */
+        post: operations["promote_loop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/decisions/methods": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Ways to decide */
+        get: operations["list_methods"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/decisions/moves": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Commands and how they ended, newest first */
+        get: operations["list_moves"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/decisions/moves/{command}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One Command */
+        get: operations["get_move"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/decisions/moves/{command}/why": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Why a move was made, from samples to what happened */
+        get: operations["explain_move"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/decisions/moves/{command}/why/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The same as a file, with proofs */
+        get: operations["export_move"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/decisions/proposals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What loops wanted, newest first */
+        get: operations["list_proposals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/decisions/proposals/{number}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say yes to a proposal that waits */
+        post: operations["approve_proposal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/decisions/proposals/{number}/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say no to a proposal that waits */
+        post: operations["reject_proposal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/decisions/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The big stop: bring every loop to shadow now */
+        post: operations["stop_decisions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/exports": {
         parameters: {
             query?: never;
@@ -1172,6 +1429,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/twins/{number}/identify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Find a model of an identified twin in a period of history */
+        post: operations["identify_twin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/twins/{number}/learn": {
         parameters: {
             query?: never;
@@ -1255,6 +1529,17 @@ export interface components {
             code: string;
             /** Password */
             password: string;
+        };
+        /**
+         * Ask
+         * @description Why somebody does something; kept with it.
+         */
+        Ask: {
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
         };
         /**
          * AuditEntry
@@ -1660,6 +1945,22 @@ export interface components {
             unit: string;
         };
         /**
+         * CandidateView
+         * @description A point that was weighed; the values of `u` in the order of the loop's handles.
+         */
+        CandidateView: {
+            /** Cost */
+            cost: number;
+            /** Cost High */
+            cost_high: number;
+            /** Cost Low */
+            cost_low: number;
+            /** U */
+            u: number[];
+            /** Why */
+            why: string;
+        };
+        /**
          * CertificateList
          * @description All certificates.
          */
@@ -1741,28 +2042,6 @@ export interface components {
             value: number;
         };
         /**
-         * CheckAnswer
-         * @description What an expression means.
-         */
-        CheckAnswer: {
-            /** Inputs */
-            inputs: components["schemas"]["CheckInput"][];
-            /**
-             * Kind
-             * @description float or bool
-             */
-            kind: string;
-            /** Ok */
-            ok: boolean;
-            /** Problems */
-            problems: components["schemas"]["Problem"][];
-            /**
-             * Unit
-             * @description unit of the result, a UCUM code
-             */
-            unit: string;
-        };
-        /**
          * CheckInput
          * @description A signal that an expression takes.
          */
@@ -1815,6 +2094,65 @@ export interface components {
              * @default true
              */
             use: boolean;
+        };
+        /**
+         * ConditionView
+         * @description What the next step of the ladder asks, and what there is.
+         */
+        ConditionView: {
+            /** Have */
+            have: number | null;
+            /** Met */
+            met: boolean;
+            /** Name */
+            name: string;
+            /** Need */
+            need: number | null;
+            /** Text */
+            text: string;
+            /** Unit */
+            unit: string;
+        };
+        /**
+         * ConditionsForm
+         * @description What stands between a wish and a write.
+         */
+        ConditionsForm: {
+            /**
+             * Answer S
+             * @description how long one waits for them
+             * @default 120
+             */
+            answer_s: number;
+            /**
+             * Approvals
+             * @description persons who must say yes in supervised mode
+             * @default 1
+             * @enum {integer}
+             */
+            approvals: 1 | 2;
+            /**
+             * Fresh S
+             * @description how old an input may be
+             * @default 30
+             */
+            fresh_s: number;
+            /** Interlocks */
+            interlocks?: components["schemas"]["InterlockForm"][];
+            /**
+             * Twins
+             * @description asked what if
+             */
+            twins?: string[];
+        };
+        /**
+         * DecisionsView
+         * @description All loops, and the last stop that is still in force (a promotion lifts it).
+         */
+        DecisionsView: {
+            /** Loops */
+            loops: components["schemas"]["LoopView"][];
+            stopped: components["schemas"]["StopView"] | null;
         };
         /**
          * Dialect
@@ -2116,6 +2454,81 @@ export interface components {
             value: number;
         };
         /**
+         * FiguresView
+         * @description The loop in figures, the objective in its unit; null where it is not known yet. What has not
+         *     settled never counts as a gain.
+         */
+        FiguresView: {
+            /**
+             * Baseline
+             * @description what it would be without the loop
+             */
+            baseline?: number | null;
+            /**
+             * Best
+             * @description best settled objective so far
+             */
+            best?: number | null;
+            /**
+             * Expected
+             * @description foretold once the plant has settled
+             */
+            expected?: number | null;
+            /**
+             * Gain
+             * @description per plant hour, settled, better is positive
+             */
+            gain?: number | null;
+            /**
+             * Gain High
+             * @description 95 % lie between low and high
+             */
+            gain_high?: number | null;
+            /** Gain Low */
+            gain_low?: number | null;
+            /**
+             * Gained
+             * @description added up since the loop was promoted
+             */
+            gained?: number | null;
+            /**
+             * Gained In
+             * @description in money, t, kWh, h
+             */
+            gained_in?: {
+                [key: string]: number;
+            };
+            /**
+             * Hours
+             * @description plant hours in the present mode
+             * @default 0
+             */
+            hours: number;
+            /**
+             * Integral
+             * @description objective × plant hours since promotion
+             */
+            integral?: number | null;
+            /**
+             * Moves
+             * @description moves since the loop was promoted
+             * @default 0
+             */
+            moves: number;
+            /**
+             * Now
+             * @description mean over the period that ended last
+             */
+            now?: number | null;
+            /**
+             * Settled
+             * @description the newest settled objective
+             */
+            settled?: number | null;
+            /** Settled At */
+            settled_at?: number | null;
+        };
+        /**
          * FitAnswer
          * @description A twin with fitted figures, and how well they fit.
          */
@@ -2297,6 +2710,29 @@ export interface components {
             seconds: number;
         };
         /**
+         * GoalForm
+         * @description What is to be small or large.
+         */
+        GoalForm: {
+            /**
+             * Expression
+             * @description as in calculations
+             */
+            expression: string;
+            /**
+             * Sense
+             * @default minimise
+             * @enum {string}
+             */
+            sense: "minimise" | "maximise";
+            /**
+             * Unit
+             * @description UCUM code; empty: what comes out of it
+             * @default
+             */
+            unit: string;
+        };
+        /**
          * GridAnswer
          * @description Signals on one grid: cell i is [ts[i], ts[i] + step).
          */
@@ -2335,12 +2771,122 @@ export interface components {
             v: (number | null)[];
         };
         /**
+         * HandleForm
+         * @description A signal that the loop may move, and how far and fast.
+         */
+        HandleForm: {
+            /**
+             * Dwell H
+             * @description least plant time between two moves
+             * @default 0
+             */
+            dwell_h: number;
+            /** High */
+            high: number;
+            /** Low */
+            low: number;
+            /**
+             * Moves Per H
+             * @default 60
+             */
+            moves_per_h: number;
+            /**
+             * Rate
+             * @description most that it may move in a plant hour
+             */
+            rate: number;
+            /** Sid */
+            sid: number;
+            /**
+             * Unit
+             * @description what the numbers are in; empty: the signal's own
+             * @default
+             */
+            unit: string;
+        };
+        /**
+         * HandleNow
+         * @description A handle and where it stands: in force now, and wanted by the newest proposal.
+         */
+        HandleNow: {
+            /**
+             * Dwell H
+             * @description least plant time between two moves
+             * @default 0
+             */
+            dwell_h: number;
+            /** High */
+            high: number;
+            /** Low */
+            low: number;
+            /**
+             * Moves Per H
+             * @default 60
+             */
+            moves_per_h: number;
+            /** Now */
+            now?: number | null;
+            /**
+             * Rate
+             * @description most that it may move in a plant hour
+             */
+            rate: number;
+            /** Sid */
+            sid: number;
+            /** Target */
+            target?: number | null;
+            /**
+             * Unit
+             * @description what the numbers are in; empty: the signal's own
+             * @default
+             */
+            unit: string;
+        };
+        /**
          * How
          * @description What a cell says (OPC 10000-13): `last` is the value that held at the cell's beginning, `twa`
          *     the mean weighted by time, `good_share` for which share of the cell a good value held.
          * @enum {string}
          */
         How: "last" | "mean" | "twa" | "min" | "max" | "first" | "count" | "good_share";
+        /**
+         * IdentifyAnswer
+         * @description A twin with a model of a period, and how good that is.
+         */
+        IdentifyAnswer: {
+            /** Horizon S */
+            horizon_s: number;
+            /** Outputs */
+            outputs: {
+                [key: string]: components["schemas"]["OutputModel"];
+            };
+            /** Sample S */
+            sample_s: number;
+            /** States */
+            states: number;
+            twin: components["schemas"]["TwinView"];
+        };
+        /**
+         * IdentifyRequest
+         * @description A period to learn from; the step and how far to look ahead, in plant seconds (null: the step
+         *     of the samples, 30 steps).
+         */
+        IdentifyRequest: {
+            /** From */
+            from: number;
+            /** Horizon S */
+            horizon_s?: number | null;
+            /**
+             * Keep
+             * @description take the model over at once
+             * @default false
+             */
+            keep: boolean;
+            /** Sample S */
+            sample_s?: number | null;
+            /** To */
+            to: number;
+        };
         /**
          * ImportList
          * @description Imports, newest first.
@@ -2432,6 +2978,18 @@ export interface components {
             } | null;
         };
         /**
+         * InterlockForm
+         * @description A condition for every write: the signal lies in `low` … `high`.
+         */
+        InterlockForm: {
+            /** High */
+            high?: number | null;
+            /** Low */
+            low?: number | null;
+            /** Sid */
+            sid: number;
+        };
+        /**
          * Invitation
          * @description A link that works once, within seven days; nobody can see it again.
          */
@@ -2462,6 +3020,27 @@ export interface components {
             language: string | null;
             /** Name */
             name: string;
+        };
+        /**
+         * LadderView
+         * @description Where the loop stands on the ladder, and what is missing for the next step.
+         */
+        LadderView: {
+            /** Conditions */
+            conditions: components["schemas"]["ConditionView"][];
+            /** Down */
+            down: ("shadow" | "advisory" | "supervised" | "autonomous") | null;
+            /** May Promote */
+            may_promote: boolean;
+            /**
+             * Mode
+             * @enum {string}
+             */
+            mode: "shadow" | "advisory" | "supervised" | "autonomous";
+            /** Since */
+            since: number;
+            /** Up */
+            up: ("shadow" | "advisory" | "supervised" | "autonomous") | null;
         };
         /**
          * LastError
@@ -2497,6 +3076,56 @@ export interface components {
          * @enum {string}
          */
         Layout: "long" | "wide";
+        /**
+         * LimitForm
+         * @description A signal that must stay inside; `back_off` is the distance kept to the limits.
+         */
+        LimitForm: {
+            /**
+             * Back Off
+             * @default 0
+             */
+            back_off: number;
+            /** High */
+            high?: number | null;
+            /** Low */
+            low?: number | null;
+            /** Sid */
+            sid: number;
+            /**
+             * Unit
+             * @description what the numbers are in; empty: the signal's own
+             * @default
+             */
+            unit: string;
+        };
+        /**
+         * LimitNow
+         * @description A limit, the newest value, and the distance to the nearer limit (negative: beyond).
+         */
+        LimitNow: {
+            /**
+             * Back Off
+             * @default 0
+             */
+            back_off: number;
+            /** High */
+            high?: number | null;
+            /** Low */
+            low?: number | null;
+            /** Margin */
+            margin?: number | null;
+            /** Now */
+            now?: number | null;
+            /** Sid */
+            sid: number;
+            /**
+             * Unit
+             * @description what the numbers are in; empty: the signal's own
+             * @default
+             */
+            unit: string;
+        };
         /**
          * LimitView
          * @description One limit and how much of it is used.
@@ -2676,6 +3305,324 @@ export interface components {
              * @default
              */
             value: string;
+        };
+        /**
+         * LoopChange
+         * @description A loop as it shall be; `revision` is the one that was looked at.
+         */
+        LoopChange: {
+            /**
+             * Clock
+             * @description signal that tells how fast its plant runs
+             */
+            clock?: number | null;
+            conditions?: components["schemas"]["ConditionsForm"];
+            /**
+             * Enabled
+             * @default true
+             */
+            enabled: boolean;
+            goal: components["schemas"]["GoalForm"];
+            /** Handles */
+            handles: components["schemas"]["HandleForm"][];
+            /** Inputs */
+            inputs?: number[];
+            /** Limits */
+            limits?: components["schemas"]["LimitForm"][];
+            /**
+             * Machine
+             * @description enterprise/site/area/line/machine
+             */
+            machine: string;
+            /**
+             * Method
+             * @default optimise
+             * @enum {string}
+             */
+            method: "optimise" | "mpc" | "rules";
+            /** Name */
+            name: string;
+            /**
+             * Period H
+             * @description plant hours between two decisions
+             * @default 1
+             */
+            period_h: number;
+            remote?: components["schemas"]["RemoteForm"];
+            /** Revision */
+            revision: number;
+            /**
+             * Seed
+             * @default 1
+             */
+            seed: number;
+            /** Settings */
+            settings?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Settle H
+             * @description plant hours until it came to rest
+             * @default 24
+             */
+            settle_h: number;
+            /**
+             * Tolerance
+             * @description share of the objective that a settled result may be from what was foretold, or worse than before without being taken back
+             * @default 0.02
+             */
+            tolerance: number;
+            worth?: components["schemas"]["WorthForm"];
+        };
+        /**
+         * LoopDraft
+         * @description A loop as a person defines it.
+         */
+        LoopDraft: {
+            /**
+             * Clock
+             * @description signal that tells how fast its plant runs
+             */
+            clock?: number | null;
+            conditions?: components["schemas"]["ConditionsForm"];
+            /**
+             * Enabled
+             * @default true
+             */
+            enabled: boolean;
+            goal: components["schemas"]["GoalForm"];
+            /** Handles */
+            handles: components["schemas"]["HandleForm"][];
+            /** Inputs */
+            inputs?: number[];
+            /** Limits */
+            limits?: components["schemas"]["LimitForm"][];
+            /**
+             * Machine
+             * @description enterprise/site/area/line/machine
+             */
+            machine: string;
+            /**
+             * Method
+             * @default optimise
+             * @enum {string}
+             */
+            method: "optimise" | "mpc" | "rules";
+            /** Name */
+            name: string;
+            /**
+             * Period H
+             * @description plant hours between two decisions
+             * @default 1
+             */
+            period_h: number;
+            remote?: components["schemas"]["RemoteForm"];
+            /**
+             * Seed
+             * @default 1
+             */
+            seed: number;
+            /** Settings */
+            settings?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Settle H
+             * @description plant hours until it came to rest
+             * @default 24
+             */
+            settle_h: number;
+            /**
+             * Tolerance
+             * @description share of the objective that a settled result may be from what was foretold, or worse than before without being taken back
+             * @default 0.02
+             */
+            tolerance: number;
+            worth?: components["schemas"]["WorthForm"];
+        };
+        /**
+         * LoopView
+         * @description A loop: its record, how it is doing, where it stands on the ladder.
+         */
+        LoopView: {
+            /**
+             * At
+             * @description when it decided last, µs UTC
+             */
+            at: number | null;
+            /** Clock */
+            clock: number | null;
+            conditions: components["schemas"]["ConditionsForm"];
+            /** Enabled */
+            enabled: boolean;
+            figures: components["schemas"]["FiguresView"];
+            goal: components["schemas"]["GoalForm"];
+            /** Goal Sid */
+            goal_sid: number;
+            /** Handles */
+            handles: components["schemas"]["HandleNow"][];
+            /**
+             * Hours
+             * @description plant hours it has seen
+             */
+            hours: number;
+            /** Id */
+            id: string;
+            /** Inputs */
+            inputs: number[];
+            ladder: components["schemas"]["LadderView"];
+            /** Limits */
+            limits: components["schemas"]["LimitNow"][];
+            /** Machine */
+            machine: string;
+            /** Method */
+            method: string;
+            /**
+             * Method Says
+             * @description what the method tells of itself
+             */
+            method_says: {
+                [key: string]: unknown;
+            };
+            /**
+             * Mode
+             * @enum {string}
+             */
+            mode: "shadow" | "advisory" | "supervised" | "autonomous";
+            /** Name */
+            name: string;
+            /** Period H */
+            period_h: number;
+            /**
+             * Phase
+             * @description observe, explore, improve, hold, settled; empty at first
+             */
+            phase: string;
+            /**
+             * Reason
+             * @description what the method said last
+             */
+            reason: string;
+            remote: components["schemas"]["RemoteForm"];
+            /** Revision */
+            revision: number;
+            /** Seed */
+            seed: number;
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+            /** Settle H */
+            settle_h: number;
+            /**
+             * Signals
+             * @description sids of its own signals, by name
+             */
+            signals: {
+                [key: string]: number;
+            };
+            /**
+             * State
+             * @description disabled, waiting, running, frozen or failed
+             */
+            state: string;
+            /** Tolerance */
+            tolerance: number;
+            waiting: components["schemas"]["ProposalView"] | null;
+            /**
+             * Why
+             * @description why it is frozen or failed
+             */
+            why: string[];
+            worth: components["schemas"]["WorthForm"];
+        };
+        /**
+         * MethodList
+         * @description The ways to decide.
+         */
+        MethodList: {
+            /** Methods */
+            methods: components["schemas"]["MethodView"][];
+        };
+        /**
+         * MethodView
+         * @description A way to decide, and the settings that it takes.
+         */
+        MethodView: {
+            /** Name */
+            name: string;
+            /** Text */
+            text: string;
+            /** Title */
+            title: string;
+        };
+        /**
+         * ModeAsk
+         * @description The mode that was looked at; `reason` is kept with the change.
+         */
+        ModeAsk: {
+            /**
+             * Mode
+             * @enum {string}
+             */
+            mode: "shadow" | "advisory" | "supervised" | "autonomous";
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+        };
+        /**
+         * MoveList
+         * @description Commands, newest first; `next` continues the list (null at its end).
+         */
+        MoveList: {
+            /** Moves */
+            moves: components["schemas"]["MoveView"][];
+            /** Next */
+            next: string | null;
+        };
+        /**
+         * MoveView
+         * @description A Command, the guards' verdicts and its one Outcome; `ending` is empty while it runs.
+         */
+        MoveView: {
+            /** Approvals */
+            approvals: string[];
+            /** At */
+            at: number;
+            /** Before */
+            before: number | null;
+            /** Ended */
+            ended: number | null;
+            /**
+             * Ending
+             * @enum {string}
+             */
+            ending: "" | "done" | "refused" | "failed" | "expired";
+            /** Expires */
+            expires: number;
+            /**
+             * Guard
+             * @description who refused it
+             */
+            guard: string;
+            /** Id */
+            id: string;
+            /** Loop */
+            loop: string;
+            /** Proposal */
+            proposal: string;
+            /** Read Back */
+            read_back: number | null;
+            /** Reason */
+            reason: string;
+            /** Sid */
+            sid: number;
+            /** Value */
+            value: number;
+            /** Verdicts */
+            verdicts: components["schemas"]["VerdictView"][];
         };
         /**
          * NewPerson
@@ -2887,6 +3834,32 @@ export interface components {
             rmse: number;
             /** Rmse Held */
             rmse_held: number | null;
+        };
+        /**
+         * OutputModel
+         * @description How well an output is told on the part of the period not learned from, in its unit; r2 is
+         *     the share of its variance that is told.
+         */
+        OutputModel: {
+            /**
+             * Persistence
+             * @description rmse `horizon_s` ahead where the last value is kept
+             */
+            persistence: number;
+            /** R2 */
+            r2: number;
+            /** R2 Ahead */
+            r2_ahead: number;
+            /**
+             * Rmse
+             * @description one step ahead
+             */
+            rmse: number;
+            /**
+             * Rmse Ahead
+             * @description `horizon_s` ahead, inputs as they came
+             */
+            rmse_ahead: number;
         };
         /**
          * OwnChange
@@ -3138,6 +4111,92 @@ export interface components {
             state: string;
         };
         /**
+         * ProofView
+         * @description A piece of evidence: a Fact and its place in the ledger.
+         */
+        ProofView: {
+            /** Fact */
+            fact: {
+                [key: string]: unknown;
+            };
+            /** Proof */
+            proof: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /**
+         * ProposalList
+         * @description Proposals, newest first.
+         */
+        ProposalList: {
+            /** Proposals */
+            proposals: components["schemas"]["ProposalView"][];
+        };
+        /**
+         * ProposalView
+         * @description What the method wanted. `state`: shadow, advice, waiting, approved, rejected, expired,
+         *     superseded, running, done (all its Commands have ended), held (nothing to move) or frozen.
+         */
+        ProposalView: {
+            /** Approvals */
+            approvals: string[];
+            /** At */
+            at: number;
+            /** Expected */
+            expected: number | null;
+            /** Expires */
+            expires: number | null;
+            /**
+             * Hours
+             * @description plant time of the loop
+             */
+            hours: number;
+            /** Id */
+            id: string;
+            /** Loop */
+            loop: string;
+            /** Moves */
+            moves: components["schemas"]["ProposedMove"][];
+            /**
+             * Needs
+             * @description approvals that are needed; 0 where none is
+             */
+            needs: number;
+            /**
+             * Objective
+             * @description mean over the period before it
+             */
+            objective: number | null;
+            /** Phase */
+            phase: string;
+            /** Reason */
+            reason: string;
+            /** State */
+            state: string;
+        };
+        /**
+         * ProposedMove
+         * @description One handle of a proposal.
+         */
+        ProposedMove: {
+            /** Before */
+            before: number | null;
+            /** Sid */
+            sid: number;
+            /** Value */
+            value: number;
+        };
+        /**
+         * RemoteForm
+         * @description How the plant is taken over: written 1 to ask for remote control, and what must beat.
+         */
+        RemoteForm: {
+            /** Heartbeat */
+            heartbeat?: number | null;
+            /** Wish */
+            wish?: number | null;
+        };
+        /**
          * Retention
          * @description All rules; signals that none fits stay for ever.
          */
@@ -3208,6 +4267,23 @@ export interface components {
              * @description value in the signal's unit; null where bad or text
              */
             v: (number | null)[];
+        };
+        /**
+         * SampleView
+         * @description A value that was used: mean over the period, and the newest sample with its number in the
+         *     stream (history's `as_of`).
+         */
+        SampleView: {
+            /** Mean */
+            mean: number | null;
+            /** Q */
+            q: number | null;
+            /** Sid */
+            sid: number;
+            /** Ts */
+            ts: number | null;
+            /** V */
+            v: number | null;
         };
         /**
          * SavedView
@@ -3594,6 +4670,11 @@ export interface components {
              * @description User to sign in as
              */
             user?: string | null;
+            /**
+             * Writes
+             * @description Whether its signals may be written, through all guards
+             */
+            writes?: boolean | null;
         };
         /**
          * SourceDraft
@@ -3764,6 +4845,11 @@ export interface components {
              * @description Flow sheet of the console that shows it; empty for none
              */
             view: string;
+            /**
+             * Writes
+             * @description Whether loops and people may write its signals
+             */
+            writes: boolean;
         };
         /**
          * SqlColumn
@@ -3877,6 +4963,20 @@ export interface components {
             signals: components["schemas"]["SignalStatistics"][];
             /** To */
             to: number;
+        };
+        /**
+         * StopView
+         * @description The big stop: who pressed it last, when, and which loops it brought to shadow.
+         */
+        StopView: {
+            /** At */
+            at: number;
+            /** By */
+            by: string;
+            /** Loops */
+            loops: string[];
+            /** Reason */
+            reason: string;
         };
         /**
          * StreamView
@@ -4272,6 +5372,18 @@ export interface components {
             };
         };
         /**
+         * VerdictView
+         * @description What one guard said to a Command.
+         */
+        VerdictView: {
+            /** Guard */
+            guard: string;
+            /** Passed */
+            passed: boolean;
+            /** Reason */
+            reason: string;
+        };
+        /**
          * ViewChange
          * @description What changes of a view; what is left out stays.
          */
@@ -4381,6 +5493,109 @@ export interface components {
             role: string;
             /** User */
             user: string;
+        };
+        /**
+         * WhyView
+         * @description Why a move was made: one page from samples to what happened after.
+         */
+        WhyView: {
+            /**
+             * As Of
+             * @description sequence: history up to here was known
+             */
+            as_of: number;
+            /** Candidates */
+            candidates: components["schemas"]["CandidateView"][];
+            /** Evidence */
+            evidence: components["schemas"]["ProofView"][];
+            /**
+             * Happened
+             * @description settled objective after it, null before that
+             */
+            happened: number | null;
+            /** Happened At */
+            happened_at: number | null;
+            /**
+             * Loop
+             * @description the loop's record as it was then
+             */
+            loop: {
+                [key: string]: unknown;
+            };
+            /** Mode */
+            mode: string;
+            /**
+             * Model
+             * @description version of what the method knew
+             */
+            model: string;
+            move: components["schemas"]["MoveView"];
+            /** Predicted */
+            predicted: number | null;
+            proposal: components["schemas"]["ProposalView"];
+            /** Samples */
+            samples: components["schemas"]["SampleView"][];
+        };
+        /**
+         * WorthForm
+         * @description What a gain is worth.
+         */
+        WorthForm: {
+            /**
+             * Baseline
+             * @default before
+             * @enum {string}
+             */
+            baseline: "before" | "switch-back" | "twin";
+            /**
+             * Move
+             * @description what one move costs, in the objective's unit
+             * @default 0
+             */
+            move: number;
+            /**
+             * Per Unit
+             * @description what one unit of the objective is in money, tonnes, kWh, hours
+             */
+            per_unit?: {
+                [key: string]: number;
+            };
+        };
+        /**
+         * CheckAnswer
+         * @description Whether a draft could run; why not.
+         */
+        lineshaft__rooms__decide__forms__CheckAnswer: {
+            /** Code */
+            code: string;
+            /** Hint */
+            hint: string;
+            /** Message */
+            message: string;
+            /** Ok */
+            ok: boolean;
+        };
+        /**
+         * CheckAnswer
+         * @description What an expression means.
+         */
+        lineshaft__rooms__history__calculation_routes__CheckAnswer: {
+            /** Inputs */
+            inputs: components["schemas"]["CheckInput"][];
+            /**
+             * Kind
+             * @description float or bool
+             */
+            kind: string;
+            /** Ok */
+            ok: boolean;
+            /** Problems */
+            problems: components["schemas"]["Problem"][];
+            /**
+             * Unit
+             * @description unit of the result, a UCUM code
+             */
+            unit: string;
         };
         /**
          * Form
@@ -4601,7 +5816,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["CheckAnswer"];
+                    "application/json": components["schemas"]["lineshaft__rooms__history__calculation_routes__CheckAnswer"];
                 };
             };
             /** @description Refused: asking again will not help */
@@ -4773,6 +5988,722 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BackfillView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_decisions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DecisionsView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    check_loop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LoopDraft"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["lineshaft__rooms__decide__forms__CheckAnswer"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    add_loop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LoopDraft"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoopView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_loop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoopView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    change_loop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LoopChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoopView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    remove_loop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    demote_loop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModeAsk"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoopView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    promote_loop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModeAsk"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoopView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_methods: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MethodList"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_moves: {
+        parameters: {
+            query?: {
+                /** @description of this loop only */
+                loop?: string;
+                limit?: number;
+                /** @description `next` of the page before */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MoveList"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_move: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                command: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MoveView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    explain_move: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                command: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhyView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    export_move: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                command: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_proposals: {
+        parameters: {
+            query?: {
+                /** @description of this loop only */
+                loop?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProposalList"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    approve_proposal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Ask"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProposalView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    reject_proposal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Ask"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProposalView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    stop_decisions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Ask"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopView"];
                 };
             };
             /** @description Refused: asking again will not help */
@@ -8126,6 +10057,51 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FitAnswer"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    identify_twin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IdentifyRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentifyAnswer"];
                 };
             };
             /** @description Refused: asking again will not help */
