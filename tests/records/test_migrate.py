@@ -7,6 +7,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
+import lineshaft.ledger.store
 import lineshaft.rooms.connect.store
 import lineshaft.rooms.history.calculation_store
 import lineshaft.rooms.history.import_store
