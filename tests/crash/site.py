@@ -199,12 +199,17 @@ class Site:
 
     async def facts(self, kind: str) -> list[Fact]:
         """Return all Facts of a kind that were told so far, oldest first."""
-        keeper = FactKeeper(self.bus, self.engine, lease=f"test{time.monotonic_ns()}")
-        task = asyncio.create_task(keeper.run())
+        lease = f"test{time.monotonic_ns()}"
+        task = asyncio.create_task(FactKeeper(self.bus, self.engine, lease=lease).run())
         stream = Catalogue(self.engine, "FACT_t")
         newest = (await self.bus.streams.patiently(self.bus.streams.state, "FACT_t")).last
+
+        def is_kept() -> bool:  # by this keeper, not by one that it replaced
+            row = stream.row()
+            return row is not None and row.lease == lease and row.last.position >= newest
+
         try:
-            await until(lambda: (row := stream.row()) is not None and row.last.position >= newest)
+            await until(is_kept)
         finally:
             await end(task)
         return FactStore(self.engine).find(kinds=[kind], limit=5000)[::-1]

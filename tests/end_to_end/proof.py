@@ -22,11 +22,12 @@ from typing import Any
 import pyarrow.dataset as ds
 
 from lineshaft.clock import now_us
+from lineshaft.processes import TABLE
 from tests.end_to_end.platform import Platform, until
 
 __all__ = ["NAMES", "Proof", "stop_for", "stored_rows"]
 
-NAMES = ("bus", "plant", "connect", "history", "web")
+NAMES = tuple(process.name for process in TABLE)
 SECOND = 1_000_000
 Span = tuple[int, int]
 

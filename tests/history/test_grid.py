@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -200,6 +201,9 @@ class _History:
         self, sids: list[int], start: int, end: int, px: int, sources: dict[int, str]
     ) -> object:
         return self._reader.trend(sids, start, end, px, sources)
+
+    async def held(self, sids: list[int], at: int) -> pa.Table:
+        return self._reader.held(sids, at).table()
 
     async def facts(self, *_: object) -> list[Fact]:
         return self.told
