@@ -65,7 +65,11 @@ class ConditionsForm(BaseModel):
     answer_s: Value = Field(120, ge=1, le=3600, description="how long one waits for them")
     fresh_s: Value = Field(30, ge=0.1, le=86_400, description="how old an input may be")
     interlocks: list[InterlockForm] = Field(default_factory=list, max_length=50)
-    twins: list[Name] = Field(default_factory=list, max_length=20, description="asked what if")
+    twins: list[Name] = Field(
+        default_factory=list,
+        max_length=20,
+        description="ids; nothing moves while one has drifted or finds its process abnormal",
+    )
 
 
 class RemoteForm(BaseModel):

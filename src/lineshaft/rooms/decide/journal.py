@@ -1,10 +1,11 @@
 """The journal of loops: proposals, Commands, results, and what each loop knows.
 
-Rules: a step of a loop is one transaction {what it knows and up to where it took the stream, its
-proposal}; the Commands of a proposal are written down with it and enter the table when their turn
-comes (`engine/journal`: open, send, end, each once and on disk before what it announces). So after
-a crash every Command says whether it was sent, and none is sent again. Calls block, but for those
-of `CommandBook`, which is what the chain of guards asks.
+Rules: a step of a loop is one transaction {its proposal, what became of earlier ones, at times what
+it knows and up to where it took the stream}; a step has one id however often the stream is taken,
+so one that was taken before is recognised. Commands are written down with their proposal and enter
+the table when their turn comes (`engine/journal`: open, send, end, each once and on disk before
+what it announces). So after a crash every Command says whether it was sent, and none is sent again.
+Calls block, but for those of `CommandBook` that the chain of guards asks.
 """
 
 import asyncio
@@ -112,11 +113,12 @@ class Journal:
         with self._engine.begin() as connection:
             connection.execute(delete(loop_states).where(loop_states.c.loop == loop))
 
-    def step(self, known: Known, offer: Offer, results: Sequence[Result] = ()) -> None:
-        """Keep a step whole: what is known now, the proposal, what became of earlier ones. A
-        proposal that waited is superseded."""
+    def step(self, offer: Offer, results: Sequence[Result], known: Known | None = None) -> None:
+        """Keep a step whole: the proposal, what became of earlier ones, and what is known now where
+        that is given. A proposal that waited is superseded."""
         with self._engine.begin() as connection:
-            _remember(connection, offer.loop, known)
+            if known is not None:
+                _remember(connection, offer.loop, known)
             gone = (proposals.c.loop == offer.loop) & (proposals.c.state == "waiting")
             connection.execute(update(proposals).where(gone).values(state="superseded"))
             connection.execute(insert(proposals), _offer_row(offer))
@@ -173,12 +175,16 @@ class Journal:
         return Offer(offer.id, offer.loop, offer.at, offer.hours, state, offer.expires,
                      offer.commands, approvals, offer.body)  # fmt: skip
 
-    def offer(self, number: str) -> Offer:
-        """Return one proposal; raise Refused (404) where there is none."""
+    def offer_if_any(self, number: str) -> Offer | None:
+        """Return one proposal, None where there is none."""
         with reading(self._engine) as connection:
             mine = select(proposals).where(proposals.c.id == number)
             row = connection.execute(mine).mappings().first()
-        return _offer(row) if row else _no_offer()
+        return _offer(row) if row else None
+
+    def offer(self, number: str) -> Offer:
+        """Return one proposal; raise Refused (404) where there is none."""
+        return self.offer_if_any(number) or _no_offer()
 
     def offers(self, loop: str, limit: int, states: Sequence[str] = ()) -> list[Offer]:
         """Return the newest proposals, of one loop where it is named, newest first."""
@@ -233,9 +239,10 @@ class Journal:
 
 class CommandBook:
     """The steps of Commands as the chain of guards takes them (`engine.journal.Journal`), one
-    transaction each. `ended` hears each Outcome when it is on disk, once."""
+    transaction each. `ended` is called when an Outcome is on disk; it is told to others from there
+    (`untold`), so a crash between the two loses nothing."""
 
-    def __init__(self, engine: Engine, ended: Callable[[Command, Outcome], None]) -> None:
+    def __init__(self, engine: Engine, ended: Callable[[], None]) -> None:
         self._engine, self._ended = engine, ended
         self._verdicts: dict[str, tuple[Verdict, ...]] = {}
 
@@ -253,10 +260,9 @@ class CommandBook:
 
     async def end(self, outcome: Outcome) -> Outcome:
         """Take the last step, once; return the Outcome that stands."""
-        command, stands, first = await asyncio.to_thread(self._end, outcome)
+        stands = await asyncio.to_thread(self._end, outcome)
         self._verdicts.pop(outcome.command, None)
-        if first:
-            self._ended(command, stands)
+        self._ended()
         return stands
 
     async def pending(self) -> Sequence[Entry]:
@@ -285,7 +291,20 @@ class CommandBook:
             done = connection.execute(update(commands).where(mine).values(sent=at))
             return bool(done.rowcount == 1)
 
-    def _end(self, outcome: Outcome) -> tuple[Command, Outcome, bool]:
+    def untold(self) -> list[MoveMade]:
+        """Return the Commands whose Outcome nobody was told yet, oldest first. Blocks."""
+        mine = and_(commands.c.ending.is_not(None), commands.c.told.is_(False))
+        query = select(commands).where(mine).order_by(commands.c.ended).limit(_MOVES)
+        with reading(self._engine) as connection:
+            return [_made(row) for row in connection.execute(query).mappings()]
+
+    def tell(self, numbers: Sequence[str]) -> None:
+        """Note that the Outcomes of these Commands were told. Blocks."""
+        mine = commands.c.id.in_(numbers)
+        with self._engine.begin() as connection:
+            connection.execute(update(commands).where(mine).values(told=True))
+
+    def _end(self, outcome: Outcome) -> Outcome:
         said = [[one.guard, one.reason] for one in self._verdicts.get(outcome.command, ())]
         mine = and_(commands.c.id == outcome.command, commands.c.ending.is_(None))
         values = {
@@ -293,11 +312,11 @@ class CommandBook:
             "guard": outcome.guard, "read_back": outcome.read_back, "verdicts": json.dumps(said),
         }  # fmt: skip
         with self._engine.begin() as connection:
-            first = connection.execute(update(commands).where(mine).values(values)).rowcount == 1
+            connection.execute(update(commands).where(mine).values(values))
             ours = select(commands).where(commands.c.id == outcome.command)
-            entry = _entry(connection.execute(ours).mappings().one())
-        assert entry.outcome is not None
-        return entry.command, entry.outcome, first
+            stands = _entry(connection.execute(ours).mappings().one()).outcome
+        assert stands is not None
+        return stands
 
     def _pending(self) -> list[Entry]:
         query = select(commands).where(commands.c.ending.is_(None)).order_by(commands.c.at)
@@ -354,7 +373,7 @@ def _command_row(one: Command) -> dict[str, Any]:
         "id": one.id, "loop": one.origin, "proposal": one.id.partition("-")[0], "sid": one.sid,
         "value": one.value, "before": one.before, "at": one.at, "expires": one.expires,
         "approvals": json.dumps(one.approvals), "cause": one.cause, "reason": "", "guard": "",
-        "verdicts": "[]",
+        "verdicts": "[]", "told": False,
     }  # fmt: skip
 
 

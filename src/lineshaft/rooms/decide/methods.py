@@ -61,7 +61,7 @@ def make_method(loop: Loop, saved: bytes = b"") -> Method:
         raise Refused(f"the method '{loop.method}' cannot run here: {error}",
                       hint="Take another, or install what it needs", code="loop.method",
                       status=409) from error  # fmt: skip
-    made: Method = make(problem_of(loop), loop.settings, loop.seed, saved)
+    made: Method = make(problem_of(loop), loop.settings, loop.seed, saved or None)
     return made
 
 

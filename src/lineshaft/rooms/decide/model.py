@@ -113,12 +113,17 @@ class Interlock:
     low: float | None = None
     high: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.low is None and self.high is None:
+            raise Refused(f"the interlock of {self.sid} has neither low nor high",
+                          code="loop.interlock")  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """What stands between a wish and a write. `approvals` is how many persons must say yes in
     supervised mode, `answer_s` how long (wall) one waits for them; `fresh_s` (wall) is how old an
-    input may be; `twins` are asked whether a move stays inside the limits."""
+    input may be; while one of `twins` has drifted, or finds its process abnormal, nothing moves."""
 
     approvals: int = 1
     answer_s: float = 120.0

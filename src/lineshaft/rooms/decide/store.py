@@ -50,10 +50,11 @@ class LoopStore:
                           status=404)  # fmt: skip
         return _made(row)
 
-    def modes(self) -> Mapping[str, str]:
-        """Return the mode of every loop, as it is at this moment."""
+    def modes(self) -> Mapping[str, tuple[str, int]]:
+        """Return the mode of every loop and since when (µs), as it is at this moment."""
+        query = select(loops.c.id, loops.c.mode, loops.c.since)
         with reading(self._engine) as connection:
-            return dict(connection.execute(select(loops.c.id, loops.c.mode)).tuples().all())
+            return {number: (mode, since) for number, mode, since in connection.execute(query)}
 
     def add(self, loop: Loop, mode: str, at: int) -> None:
         """Keep a new one; raise Refused where its machine has one of that name."""

@@ -89,6 +89,7 @@ commands = Table(
     Column("guard", String(40), nullable=False),
     Column("read_back", Float),
     Column("verdicts", Text, nullable=False),
+    Column("told", Boolean, nullable=False),
     Index("ix_commands_loop_at", "loop", "at"),
     Index("ix_commands_sid_sent", "sid", "sent"),
 )  # fmt: skip
