@@ -58,10 +58,10 @@ def check_ledger(
                 return Checked()
             size, origin = row
             _check_counts(connection, size)
+            seen = sum(_check_blocks(connection, size, seconds, progress))
             _check_upper(connection, size)
             texts = _texts(connection, None if seconds is None else 1)
             newest = _check_notes(connection, origin, size, texts)
-            seen = sum(_check_blocks(connection, size, seconds, progress))
         if newest is not None:
             verify(bundle_of_range(Ledger(engine), 0, 1))
     except (Broken, Refused, Unreadable) as error:
@@ -174,7 +174,7 @@ def _check_block(connection: Connection, start: int, stop: int) -> None:
 
 
 def _check_entry(number: int, row: Any) -> None:
-    if leaf_hash(row.data) != row.leaf:
+    if not isinstance(row.data, bytes) or leaf_hash(row.data) != row.leaf:
         raise Tampered(f"entry {number} was changed: its words do not give its leaf")
     content = json.loads(row.data)
     kind = content["fact"]["kind"] if content["kind"] == "fact" else content["kind"]

@@ -476,7 +476,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Tampered as error:
         print(f"TAMPERED: {error}")
         return 1
-    except (Unreadable, OSError) as error:
+    except (Unreadable, OSError, UnicodeError) as error:
         print(f"NOT READABLE: {error}")
         return 2
     print("\n".join(said))
