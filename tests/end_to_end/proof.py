@@ -21,8 +21,11 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
+from lineshaft.bus.client import data_stream
 from lineshaft.clock import now_us
 from lineshaft.processes import TABLE
+from lineshaft.records import open_records
+from lineshaft.rooms.history.store import Catalogue
 from tests.end_to_end.platform import Platform, until
 
 __all__ = ["NAMES", "Proof", "stop_for", "stored_rows"]
@@ -171,9 +174,13 @@ class Proof:
 
 
 def stored_rows(folder: Path) -> tuple[int, int]:
-    """Return how many rows lie in all history files of a data folder, and how many of them are of
-    one (sid, ts). Call it while nothing runs."""
-    files = sorted((folder / "history").glob("*/*.parquet"))
+    """Return how many rows lie in all history files of a data folder that count (what compaction
+    replaced stays a minute), and how many of them are of one (sid, ts). Call it while nothing runs.
+    """
+    engine = open_records(folder / "records.sqlite")
+    _, named = Catalogue(engine, data_stream("demo")).files()
+    engine.dispose()
+    files = [folder / "history" / entry.path for entry in named]
     table = ds.dataset(files, format="parquet").to_table(columns=["sid", "ts"])
     once = table.group_by(["sid", "ts"]).aggregate([]).num_rows
     return table.num_rows, table.num_rows - once
