@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -63,8 +63,9 @@ class Ground:
 
 
 async def run_history(ground: Ground, stop: asyncio.Event) -> None:
-    """Keep samples and Facts."""
+    """Keep samples, Facts and the ledger."""
     from lineshaft.clock import now_us
+    from lineshaft.ledger.keeper import keep_ledger
     from lineshaft.records import open_records
     from lineshaft.rooms.history.service import keep_history
     from lineshaft.rooms.plant.store import SignalStore
@@ -76,8 +77,25 @@ async def run_history(ground: Ground, stop: asyncio.Event) -> None:
         return {one.signal.sid: one.signal.path for one in signals.list(retired=True)}
 
     folder, settings = ground.folder / "history", ground.settings.history
+    ledger = keep_ledger(ground.bus, engine, ground.folder / "keys", lease=uuid.uuid4().hex)
     _settle()
-    await keep_history(ground.bus, engine, folder, settings, paths, stop)
+    await _beside(keep_history(ground.bus, engine, folder, settings, paths, stop), ledger, stop)
+
+
+async def _beside(work: Coroutine[Any, Any, None], other: Coroutine[Any, Any, None],
+                  stop: asyncio.Event) -> None:  # fmt: skip
+    """Run two works until the first has ended; where the other ends, it is told to stop."""
+    from lineshaft.bus.streams import end
+
+    beside = asyncio.ensure_future(other)
+    beside.add_done_callback(lambda _: stop.set())
+    try:
+        await work
+    finally:
+        outcomes = await end(beside)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
 
 
 async def run_connect(ground: Ground, stop: asyncio.Event) -> None:
@@ -244,6 +262,7 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
         sql_router(queries),
         _twin_doors(bus, engine, signals, history, folder / "twins"),
         decide_doors,
+        _ledger_doors(bus, engine),
     ]
     hearing = _hear_states(bus, overview, board, live)
     background = [tail.run(), live.follow_facts(), overview.measure(), hearing, queries.attend(),
@@ -390,6 +409,14 @@ def _approval_key(folder: Path) -> bytes:
     return hmac.digest(secret, b"approvals of decisions", "sha256")
 
 
+def _ledger_doors(bus: Bus, engine: "Engine") -> "APIRouter":
+    from lineshaft.ledger.log import Ledger
+    from lineshaft.ledger.service import EvidenceService
+    from lineshaft.web.ledger_routes import ledger_router
+
+    return ledger_router(EvidenceService(Ledger(engine), bus))
+
+
 def _twin_doors(
     bus: Bus, engine: "Engine", signals: "SignalStore", history: "HistoryService", folder: Path
 ) -> "APIRouter":
@@ -419,6 +446,7 @@ def describe_api() -> dict[str, Any]:
     from lineshaft.web import system
     from lineshaft.web.desk_routes import desk_router
     from lineshaft.web.doors import build_api
+    from lineshaft.web.ledger_routes import ledger_router
     from lineshaft.web.limits import limits_router
     from lineshaft.web.logs import logs_router
     from lineshaft.web.metrics import metrics_router
@@ -440,6 +468,7 @@ def describe_api() -> dict[str, Any]:
         calculation_router(nobody),
         twins_router(nobody),
         decide_router(nobody),
+        ledger_router(nobody),
         sql_router(nobody),
         logs_router(nobody),
         metrics_router(nobody, nobody, nobody),

@@ -31,6 +31,7 @@ from lineshaft.commands.calls import (
 )  # fmt: skip
 from lineshaft.commands.doctor import doctor
 from lineshaft.commands.exchange import export_samples, import_samples
+from lineshaft.commands.ledger import ledger
 from lineshaft.commands.people import ca, explain_doors, people, token
 from lineshaft.commands.sql import sql
 from lineshaft.commands.twins import twins, whatif
@@ -52,6 +53,7 @@ app.command()(whatif)
 app.command()(ca)
 app.add_typer(people, name="people")
 app.add_typer(token, name="token")
+app.add_typer(ledger, name="ledger")
 app.command("import")(import_samples)
 app.command("export")(export_samples)
 

@@ -3,7 +3,7 @@
     supervisor ── bus       nats-server: the streams, on disk
                ├─ plant     the simulated plant (demo only)
                ├─ connect   machines in: connectors, subscriptions, gaps
-               ├─ history   the writer and the keeper of Facts
+               ├─ history   the writer, the keeper of Facts and that of the ledger
                ├─ twins     what machines are believed to do, stepped with every sample
                └─ web       doors, rooms, reader
 

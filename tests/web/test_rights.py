@@ -27,7 +27,8 @@ from tests.web.test_people import MARK, browser, person
 
 # Written down again, apart from the table that the platform uses.
 PLANT = {"history", "signals", "sources", "certificates", "panel", "system", "notes", "views",
-         "calculations", "imports", "exports", "backup", "twins", "decisions"}  # fmt: skip
+         "calculations", "imports", "exports", "backup", "twins", "decisions",
+         "ledger"}  # fmt: skip
 VIEWER = {f"{kind}.read" for kind in PLANT}
 OPERATOR = VIEWER | {"notes.write", "views.write", "panel.write", "decisions.approve"}
 ENGINEER = (

@@ -15,8 +15,8 @@ from lineshaft.core.samples import SampleBlock
 from lineshaft.core.signals import Signal
 
 __all__ = [
-    "Actuator", "BlockSink", "Expressions", "FactSink", "PlantPanel", "SampleReader", "SampleRows",
-    "SignalDirectory",
+    "Actuator", "BlockSink", "Evidence", "Expressions", "FactSink", "PlantPanel", "SampleReader",
+    "SampleRows", "SignalDirectory",
 ]  # fmt: skip
 
 
@@ -45,6 +45,16 @@ class FactSink(Protocol):
 
     async def tell(self, fact: Fact) -> None:
         """Return once the Fact is on disk."""
+        ...
+
+
+class Evidence(Protocol):
+    """The ledger, for whoever must prove what they say."""
+
+    async def prove(self, fact_ids: Sequence[str]) -> bytes:
+        """Return one file (a zip with its verifier) that proves offline that these Facts stand in
+        the ledger as shown, in this order. Waits some seconds for Facts that were told just now;
+        Refused `ledger.unknown` where one is not entered by then."""
         ...
 
 

@@ -16,7 +16,7 @@ SPECIAL: Final = frozenset({"public", "self", "key"})
 
 _READ_ALL: Final = (
     "history", "signals", "sources", "certificates", "panel", "system", "notes", "views",
-    "calculations", "imports", "exports", "backup", "twins", "decisions",
+    "calculations", "imports", "exports", "backup", "twins", "decisions", "ledger",
 )  # fmt: skip
 _GRANTS: Final = {
     "viewer": [f"{kind}.read" for kind in _READ_ALL],

@@ -641,6 +641,108 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/ledger/checkpoint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The newest checkpoint */
+        get: operations["ledger_checkpoint"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ledger/consistency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The proof that nothing before was rewritten */
+        get: operations["ledger_consistency"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ledger/entries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Entries, in order */
+        get: operations["ledger_entries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ledger/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Evidence in one file, with its verifier */
+        get: operations["ledger_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ledger/key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Enter a new key, signed by the one in force */
+        post: operations["change_ledger_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ledger/proof": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A Fact's entry, and its proof */
+        get: operations["ledger_proof"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/live": {
         parameters: {
             query?: never;
@@ -2070,6 +2172,41 @@ export interface components {
             unit?: string | null;
         };
         /**
+         * CheckpointView
+         * @description A signed checkpoint: the tree of all entries at a time.
+         */
+        CheckpointView: {
+            /** At */
+            at: number;
+            /**
+             * Key
+             * @description the public key that signed: NAME+ID+BASE64
+             */
+            key: string;
+            /** Key Id */
+            key_id: string;
+            /**
+             * Origin
+             * @description the log's name, made with its first key
+             */
+            origin: string;
+            /**
+             * Root
+             * @description root of the tree (RFC 6962), base64
+             */
+            root: string;
+            /**
+             * Size
+             * @description entries
+             */
+            size: number;
+            /**
+             * Text
+             * @description the checkpoint as it is signed (C2SP tlog-checkpoint)
+             */
+            text: string;
+        };
+        /**
          * ColumnForm
          * @description A column of a wide table: its name in the file, and which signal it is: `path` (or the sid in
          *     digits), the `unit` that the file's values have, and the `kind` of a signal that is new.
@@ -2144,6 +2281,22 @@ export interface components {
              * @description asked what if
              */
             twins?: string[];
+        };
+        /**
+         * ConsistencyView
+         * @description The proof that the tree of `second` entries begins with that of `first`.
+         */
+        ConsistencyView: {
+            /** First */
+            first: number;
+            /** First Root */
+            first_root: string;
+            /** Proof */
+            proof: string[];
+            /** Second */
+            second: number;
+            /** Second Root */
+            second_root: string;
         };
         /**
          * DecisionsView
@@ -2242,6 +2395,38 @@ export interface components {
              * @description Address by the server's own account
              */
             url: string;
+        };
+        /**
+         * EntryList
+         * @description Entries in order.
+         */
+        EntryList: {
+            checkpoint: components["schemas"]["CheckpointView"];
+            /** Entries */
+            entries: components["schemas"]["EntryView"][];
+        };
+        /**
+         * EntryView
+         * @description An entry: its canonical JSON, its leaf, and the audit path where that was asked for.
+         */
+        EntryView: {
+            /**
+             * Entry
+             * @description canonical JSON; null where you may not read it
+             */
+            entry: string | null;
+            /** Index */
+            index: number;
+            /**
+             * Leaf
+             * @description SHA-256 of a zero byte and the entry, base64
+             */
+            leaf: string;
+            /**
+             * Proof
+             * @description audit path to the checkpoint's root, lowest first
+             */
+            proof: string[];
         };
         /**
          * ErrorBody
@@ -2417,6 +2602,14 @@ export interface components {
         FactList: {
             /** Facts */
             facts: components["schemas"]["FactBody"][];
+        };
+        /**
+         * FactProof
+         * @description A Fact's entry and its proof.
+         */
+        FactProof: {
+            checkpoint: components["schemas"]["CheckpointView"];
+            entry: components["schemas"]["EntryView"];
         };
         /**
          * FieldChanges
@@ -3020,6 +3213,14 @@ export interface components {
             language: string | null;
             /** Name */
             name: string;
+        };
+        /**
+         * KeyView
+         * @description A public key.
+         */
+        KeyView: {
+            /** Key */
+            key: string;
         };
         /**
          * LadderView
@@ -7550,6 +7751,255 @@ export interface operations {
                     "application/json": components["schemas"]["SampleColumns"];
                     "application/vnd.apache.arrow.stream": unknown;
                     "text/csv": unknown;
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    ledger_checkpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CheckpointView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    ledger_consistency: {
+        parameters: {
+            query: {
+                /** @description earlier size */
+                from: number;
+                /** @description later size */
+                to: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsistencyView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    ledger_entries: {
+        parameters: {
+            query?: {
+                /** @description first entry, from 0 */
+                from?: number | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EntryList"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    ledger_export: {
+        parameters: {
+            query?: {
+                /** @description first entry, from 0 */
+                from?: number | null;
+                /** @description entry after the last */
+                to?: number | null;
+                /** @description ids of Facts, by commas, instead of a range */
+                fact?: string;
+                /** @description size of an earlier tree to prove */
+                since?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": unknown;
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    change_ledger_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    ledger_proof: {
+        parameters: {
+            query: {
+                /** @description id of a Fact */
+                fact: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FactProof"];
                 };
             };
             /** @description Refused: asking again will not help */
