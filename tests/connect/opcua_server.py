@@ -10,6 +10,7 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 from asyncua import Server, ua
 from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.server.address_space import AttributeService
 from asyncua.server.user_managers import UserManager
 
 URI = "urn:test:plant"
@@ -30,6 +32,54 @@ class Users(UserManager):
         if (username, given) == ("operator", "correct horse"):
             return User(role=UserRole.User, name=username)
         return None
+
+
+class Moody(AttributeService):  # type: ignore[misc]
+    """Takes writes as a machine in a bad mood does: see `mood` of `Plant.obey`."""
+
+    def __init__(self, aspace: Any) -> None:
+        super().__init__(aspace)
+        self.mood: dict[str, Any] = {}
+        self.taken: list[tuple[str, Any]] = []
+
+    def read(self, params: Any) -> Any:
+        answers = super().read(params)
+        for index, wanted in enumerate(params.NodesToRead):
+            if wanted.AttributeId != ua.AttributeIds.Value or wanted.NodeId.NamespaceIndex == 0:
+                continue
+            if "lie" in self.mood:
+                kind = answers[index].Value.VariantType
+                answers[index] = ua.DataValue(ua.Variant(self.mood["lie"], kind))
+            if "mute" in self.mood:
+                answers[index] = ua.DataValue(None, ua.StatusCode(self.mood["mute"]))
+        return answers
+
+    async def write(self, params: Any, **rest: Any) -> Any:
+        (item,), mood = params.NodesToWrite, self.mood
+        if item.NodeId.NamespaceIndex == 0:  # the server's own
+            return await super().write(params, **rest)
+        name, variant = str(item.NodeId.Identifier), item.Value.Value
+        self.taken.append((name, variant.Value))
+        await asyncio.sleep(mood.get("delay_s", 0))
+        if "status" in mood:
+            return [ua.StatusCode(mood["status"])]
+        if mood.get("swallow"):
+            return [ua.StatusCode()]
+        if "clamp" in mood and variant.Value > mood["clamp"]:
+            item.Value = ua.DataValue(ua.Variant(mood["clamp"], variant.VariantType))
+            await super().write(params, **rest)
+            return [ua.StatusCode(ua.StatusCodes.GoodClamped)]
+        answers = await super().write(params, **rest)
+        await asyncio.sleep(mood.get("answers_s", 0))
+        if mood.get("die") == "before the answer":
+            os._exit(1)
+        if mood.get("die") == "after the answer":
+            asyncio.get_running_loop().call_later(0.02, os._exit, 1)
+            self.mood = {"mute": ua.StatusCodes.BadShutdown}
+        if mood.get("settles_s"):
+            asyncio.get_running_loop().call_later(mood["settles_s"], self.mood.clear)
+            mood["lie"] = 0.0
+        return answers
 
 
 class Plant:
@@ -57,6 +107,7 @@ class Plant:
             await server.register_namespace(uri)
         self.index = await server.register_namespace(URI)
         await self._build()
+        self.moody = server.iserver.attribute_service = Moody(server.iserver.aspace)
         await server.start()
 
     async def _build(self) -> None:
@@ -68,6 +119,10 @@ class Plant:
         await self._variable(machine, "State", "idle", ua.VariantType.String)
         await self._variable(machine, "Slow", 1.5, ua.VariantType.Float)
         await self._variable(machine, "Array", [1.0, 2.0], ua.VariantType.Double)
+        for name in self.options.get("typed", []):
+            value: Any = {"Boolean": True, "Float": 1.0, "Double": 1.0, "String": "a"}.get(name, 1)
+            await self._variable(machine, f"As {name}", value, ua.VariantType[name])
+            await self.nodes[f"As {name}"].set_writable()
         analog = self.nodes["Temperature"]
         eu = ua.EUInformation(
             "http://www.opcfoundation.org/UA/units/un/cefact", 4408652, ua.LocalizedText("°C")
@@ -150,6 +205,12 @@ class Plant:
             self.clock = timedelta(seconds=command["seconds"])
         elif command["do"] == "counting":
             self.counting = command["on"]
+        elif command["do"] == "mood":
+            self.moody.mood = {key: value for key, value in command.items() if key != "do"}
+        elif command["do"] == "taken":
+            return self.moody.taken
+        elif command["do"] == "value":
+            return await self.nodes[command["name"]].read_value()
         elif command["do"] == "number":
             return self.number
         return "ok"

@@ -1,6 +1,8 @@
-"""The room `connect`: machines in. Sources, their connectors, store-and-forward, the gap ledger.
+"""The room `connect`: machines in and out. Sources, their connectors, store-and-forward, the gap
+ledger, and single writes to sources that people opened for them.
 
-Hears: machines (OPC UA so far) and what people want of their sources (asked over the bus).
+Hears: machines (OPC UA so far), what people want of their sources, and what the process `decide`
+has to write (asked over the bus).
 Says: SampleBlocks, the Facts `link.*`, `task.*`, `source.*`, `certificate.*`, and once a second the
 state of each source.
 Invariant: every change that a source's server reported is on the bus once, or lies in a declared

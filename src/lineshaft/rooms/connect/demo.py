@@ -32,21 +32,23 @@ def ensure_demo_source(
 ) -> Source:
     """Write the demo plant as a source where it is not, and how to reach it now; idempotent.
 
-    What people changed of it (its name, that it is off) stays. Another kind of plant (`view`,
-    `prefix`) is browsed anew. Blocks on the database.
+    What people changed of it (its name, that it is off, that it is not written) stays. Another
+    kind of plant (`view`, `prefix`) is browsed anew. Blocks on the database.
     """
     Pki(folder, now_us).trust_bytes(certificate)
     secrets = Secrets(folder)
     speed = f"nsu=urn:lineshaft:plant:{view};s=plant/speed"
     known = next((one for one in store.all() if one.id == DEMO_ID), None)
     wanted = Source(
-        DEMO_ID, name, check_endpoint(endpoint), prefix, user=user, view=view, speed=speed
-    )
+        DEMO_ID, name, check_endpoint(endpoint), prefix, user=user, view=view, speed=speed,
+        writes=True,
+    )  # fmt: skip
     if known is not None and (known.view, known.prefix) == (view, prefix):
         wanted = replace(known, endpoint=wanted.endpoint, user=user, speed=speed)
     elif known is not None:
         store.set_items(DEMO_ID, [], [])
-        wanted = replace(wanted, enabled=known.enabled, revision=known.revision + 1)
+        wanted = replace(wanted, enabled=known.enabled, writes=known.writes,
+                         revision=known.revision + 1)  # fmt: skip
     if secrets.get(DEMO_ID) != password:
         secrets.put(DEMO_ID, password)
         wanted = replace(wanted, revision=wanted.revision + 1)

@@ -207,6 +207,8 @@ def _changed(source: Source, body: Body) -> Source:
     """Return the source with what is given of its plain fields."""
     if body.get("enabled") is not None:
         source = replace(source, enabled=bool(body["enabled"]))
+    if body.get("writes") is not None:
+        source = replace(source, writes=bool(body["writes"]))
     if body.get("name"):
         source = replace(source, name=str(body["name"])[:200])
     if body.get("endpoint"):

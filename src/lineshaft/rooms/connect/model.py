@@ -82,6 +82,7 @@ class Source:
     all_nodes: bool = True
     speed: str = ""  # id of the node that tells the plant's speed; renaming its signal keeps it
     revision: int = 0  # grows when its nodes or its password change
+    writes: bool = False  # whether people opened it for writing
 
     def login(self, password: str) -> Login:
         """Return how to reach this source's server."""

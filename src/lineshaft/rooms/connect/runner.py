@@ -7,7 +7,7 @@ again too, for the day it is put right, and at once when somebody trusts a certi
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +21,7 @@ from lineshaft.rooms.connect.model import Certificate, Link, Source, SourceState
 from lineshaft.rooms.connect.protocols.opcua.pki import Pki
 from lineshaft.rooms.connect.protocols.opcua.session import Session, Untrusted, open_session
 from lineshaft.rooms.connect.protocols.opcua.subscribe import follow
+from lineshaft.rooms.connect.protocols.opcua.write import Writer
 
 __all__ = ["SourceRunner"]
 
@@ -51,6 +52,8 @@ class SourceRunner:
         self._login = source.login(password)
         self._pki, self._courier, self._links = pki, courier, links
         self.state = state
+        self.writer: Writer | None = None  # while there is a session
+        self.kinds: Mapping[int, str] = {}  # of what it feeds, by sid, since its first session
         self._wake = asyncio.Event()
 
     @property
@@ -120,7 +123,12 @@ class SourceRunner:
                     code="source.empty",
                 )
             self.state.signals = len(items)
-            await follow(session, items, _Settling(self._courier, self._connected))
+            self.kinds = {sid: kind for _, sid, kind in items}
+            self.writer = Writer(session, items)
+            try:
+                await follow(session, items, _Settling(self._courier, self._connected))
+            finally:
+                self.writer = None
 
     def _connected(self, missing: Sequence[str]) -> None:
         self._set_link(Link.CONNECTED)

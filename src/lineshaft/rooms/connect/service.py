@@ -32,6 +32,7 @@ from lineshaft.rooms.connect.protocols.opcua.session import Session
 from lineshaft.rooms.connect.protocols.opcua.subscribe import PUBLISHING_MS
 from lineshaft.rooms.connect.runner import Items, Links, SourceRunner
 from lineshaft.rooms.connect.store import Secrets, SourceStore
+from lineshaft.rooms.connect.writing import Outlet, Writing
 from lineshaft.settings import Settings
 
 __all__ = ["ConnectService"]
@@ -80,7 +81,7 @@ class ConnectService:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until told to stop, then stop every source within two seconds."""
-        for verb, answer in self._desk.verbs().items():
+        for verb, answer in {**self._desk.verbs(), **Writing(self._outlet).verbs()}.items():
             await self._bus.serve("connect", verb, answer)
         await self._bus.serve("connect", "apply", self._answer_apply)
         try:
@@ -92,6 +93,13 @@ class ConnectService:
                 showing.cancel()
         finally:
             await asyncio.gather(*(self._halt(one) for one in list(self._running.values())))
+
+    def _outlet(self, sid: int) -> Outlet | None:
+        for running in self._running.values():
+            runner = running.runner
+            if runner is not None and sid in runner.kinds:
+                return Outlet(running.source, runner.kinds[sid], runner.writer)
+        return None
 
     async def _answer_apply(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
         self.apply()
@@ -253,6 +261,7 @@ class ConnectService:
 
 
 def _is_current(running: _Running, source: Source) -> bool:
-    """Return whether what runs is what is written; a name may change without a new start."""
-    before = replace(running.source, name=source.name)
+    """Return whether what runs is what is written; a name may change without a new start, and so
+    may whether it is written."""
+    before = replace(running.source, name=source.name, writes=source.writes)
     return before == source and (running.task is not None) == source.enabled

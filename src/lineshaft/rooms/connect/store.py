@@ -36,6 +36,7 @@ sources = Table(
     Column("all_nodes", Boolean, nullable=False),
     Column("speed", String(300), nullable=False),
     Column("revision", Integer, nullable=False),
+    Column("writes", Boolean, nullable=False),
 )
 source_nodes = Table(
     "source_nodes",

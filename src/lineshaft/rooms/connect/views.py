@@ -73,6 +73,7 @@ class SourceView(BaseModel):
     prefix: str = Field(description="Path below which its signals stand")
     view: str = Field(description="Flow sheet of the console that shows it; empty for none")
     enabled: bool = Field(description="Whether it shall run")
+    writes: bool = Field(description="Whether loops and people may write its signals")
     policy: str = Field(description="OPC UA security policy")
     mode: str = Field(description="OPC UA message security mode")
     user: str = Field(description="User it signs in as; empty for nobody")
@@ -133,6 +134,9 @@ class SourceChange(BaseModel):
     """What to change of a source; what is left out stays."""
 
     enabled: bool | None = Field(default=None, description="Whether it shall run")
+    writes: bool | None = Field(
+        default=None, description="Whether its signals may be written, through all guards"
+    )
     name: str | None = Field(default=None, description="Name for people", max_length=200)
     endpoint: str | None = Field(default=None, description="Address of the server", max_length=500)
     user: str | None = Field(default=None, description="User to sign in as", max_length=200)

@@ -28,7 +28,7 @@ from lineshaft.rooms.decide.engine.guards import (
     revert_id,
 )
 from lineshaft.rooms.decide.engine.guards_people import Expiry
-from lineshaft.rooms.decide.engine.journal import Entry, Journal, Stage, settle
+from lineshaft.rooms.decide.engine.journal import GRACE_US, Entry, Journal, Stage, settle
 
 __all__ = [
     "BusActuator", "Foreteller", "Guarded", "Plan", "Turns", "guarded", "recover", "revert_of",
@@ -68,8 +68,9 @@ class Plan:
     """What a chain stands on: the `machine` at its end, its guards in order, the envelopes of the
     signals it may write, who makes Scenes, the journal, the turns, the clock (wall µs).
 
-    `read_back_s` is how long a machine may take to show a value that it accepted; `judged` hears
-    each Command with its Scene and every guard's verdict (for the page that explains a move).
+    `read_back_s` is how long a machine may take to show a value that it accepted, `grace_us` how
+    long after its expiry a write without an answer may still arrive; `judged` hears each Command
+    with its Scene and every guard's verdict (for the page that explains a move).
     """
 
     machine: Actuator
@@ -80,6 +81,7 @@ class Plan:
     turns: Turns
     now_us: Clock
     read_back_s: float = 2.0
+    grace_us: int = GRACE_US
     judged: Callable[[Command, Scene, tuple[Verdict, ...]], None] = lambda *_: None
 
     def tolerance(self, sid: int) -> float:
@@ -90,7 +92,8 @@ class Plan:
 
 def guarded(plan: Plan) -> Actuator:
     """Return the whole chain as one Actuator. Its `write` ends in exactly one Outcome a Command:
-    the same Command again gets the same Outcome, also after a restart."""
+    the same Command again gets the same Outcome, also after a restart; another one with its id is
+    refused. A Command may be in the journal already, as decided; `recover` first."""
     look = _Look()
     chain: Actuator = _Confirmed(plan)
     for guard in reversed(plan.guards):
@@ -145,10 +148,11 @@ class _Recorded:
                 entry, fresh = await plan.journal.open(command)
             except Exception as error:
                 return _unrecorded(command, error, plan.now_us())
-            if not fresh and entry.command == command:
+            same = fresh or entry.command == command
+            if same and not fresh and entry.stage is not Stage.DECIDED:
                 return await _ended(await _settled(entry, plan), plan)
-            outcome = await self._judged(command, seen=not fresh)
-            return await _ended(outcome, plan) if fresh else outcome
+            outcome = await self._judged(command, seen=not same)
+            return await _ended(outcome, plan) if same else outcome
 
     async def _judged(self, command: Command, *, seen: bool) -> Outcome:
         plan = self._plan
@@ -228,7 +232,8 @@ async def _settled(entry: Entry, plan: Plan, why: str = "") -> Outcome:
     for pause in _pauses(_AGAIN_S):
         sent = entry.stage is Stage.SENT
         found = await look.read(entry.command.sid) if sent else None
-        outcome = settle(entry, found, plan.tolerance(entry.command.sid), plan.now_us())
+        close = plan.tolerance(entry.command.sid)
+        outcome = settle(entry, found, close, plan.now_us(), grace=plan.grace_us)
         if outcome is not None:
             return replace(outcome, reason=f"{outcome.reason} ({why})") if why else outcome
         await asyncio.sleep(pause)

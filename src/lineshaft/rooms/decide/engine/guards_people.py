@@ -94,7 +94,7 @@ class Approvals:
             if is_sealed(self.key, one, command)
             and one.person in scene.approvers
             and f"person:{one.person}" != command.origin
-            and command.at <= one.at <= scene.now
+            and one.at <= scene.now
         }
         if len(given) >= needed:
             return None

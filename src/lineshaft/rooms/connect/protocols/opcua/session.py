@@ -103,14 +103,14 @@ class Session:
         variant = values[0].Value
         return None if variant is None else variant.Value
 
-    async def read(self, wanted: list[tuple[Any, Any]]) -> list[Any]:
+    async def read(self, wanted: list[tuple[Any, Any]], timeout_s: float = 2 * STEP_S) -> list[Any]:
         """Return the data values of (node id, attribute), in one call."""
         request = ua.ReadRequest()
         request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Neither
         request.Parameters.NodesToRead = [
             ua.ReadValueId(NodeId=node, AttributeId=attribute) for node, attribute in wanted
         ]
-        answer: Any = await self.call(request, ua.ReadResponse, 2 * STEP_S)
+        answer: Any = await self.call(request, ua.ReadResponse, timeout_s)
         if len(answer.Results) != len(wanted):
             raise Broken("the server answered for other nodes than asked", code="opcua.response")
         return list(answer.Results)
