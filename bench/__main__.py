@@ -7,9 +7,9 @@ from bench import ground
 from bench.figures import show
 
 NAMES = {
-    "api": 10.0, "calibration": 0.0, "drift": 0.0, "fmi": 0.0, "ingest": 300.0, "late": 60.0,
-    "latency": 30.0, "peers": 20.0, "query": 20.0, "size": 60.0, "start": 0.0, "tep-fdd": 0.0,
-    "tep-twin": 0.0, "twins": 60.0, "whatif": 0.0,
+    "api": 10.0, "breakdown": 10.0, "calibration": 0.0, "drift": 0.0, "fmi": 0.0, "ingest": 300.0,
+    "jobshop": 10.0, "late": 60.0, "latency": 30.0, "peers": 20.0, "query": 20.0, "size": 60.0,
+    "start": 0.0, "tep-fdd": 0.0, "tep-twin": 0.0, "twins": 60.0, "whatif": 0.0,
 }  # fmt: skip
 _MORE = ("block", "compact", "step", "rate", "path")
 
@@ -24,7 +24,9 @@ def main() -> int:
     parser.add_argument("--compact", action="store_true", help="compact meanwhile (ingest)")
     parser.add_argument("--step", action="store_true", help="one step in memory (twins)")
     parser.add_argument("--rate", type=float, help="samples a second published (twins)")
-    parser.add_argument("--path", help="folder with the data of others (fmi, tep-fdd)")
+    parser.add_argument(
+        "--path", help="folder with the data of others (breakdown, fmi, jobshop, tep-fdd)"
+    )
     options = parser.parse_args()
     if options.json:
         ground.be_quiet()

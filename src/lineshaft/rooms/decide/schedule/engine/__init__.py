@@ -1,0 +1,1 @@
+"""The thinking of scheduling: rules, local search, repair, and a check that trusts none of it."""

@@ -1,0 +1,78 @@
+"""What holds after something went otherwise: the old plan shifted right, or a rule where better.
+
+Rules: a repair keeps what has begun; the shifted plan keeps every machine's order, so it is always
+possible, and nothing that is handed out costs more than it.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from lineshaft.core.errors import Broken
+from lineshaft.rooms.decide.schedule.engine.check import faults
+from lineshaft.rooms.decide.schedule.engine.dispatch import Timed, best_rule, in_order
+from lineshaft.rooms.decide.schedule.engine.problem import NEVER, Compiled
+from lineshaft.rooms.decide.schedule.model import Schedule, Shop, Started, Window
+
+__all__ = ["at_moment", "repaired", "shifted", "sound", "with_breakdown"]
+
+RIGHT_SHIFT = "right-shift"
+
+
+def at_moment(shop: Shop, schedule: Schedule, now: int) -> Shop:
+    """Return the shop as it stands at a later moment (µs, a whole second) of its schedule: what
+    should have begun has."""
+    begun = tuple(
+        Started(row.order, row.operation, row.machine, row.start,
+                row.end if row.end <= now else None)
+        for row in schedule.rows if row.start <= now
+    )  # fmt: skip
+    return replace(shop, start=now, started=begun)
+
+
+def with_breakdown(shop: Shop, machine: str, window: Window) -> Shop:
+    """Return the shop with a machine closed for a while. What it was doing goes on afterwards, or
+    begins anew where it may not pause."""
+    machines = tuple(
+        replace(one, closed=(*one.closed, window)) if one.id == machine else one
+        for one in shop.machines
+    )
+    lasting = {(o.id, one.id) for o in shop.orders for one in o.operations if not one.may_pause}
+    begun = tuple(
+        one for one in shop.started
+        if one.machine != machine or one.end is not None
+        or (one.order, one.operation) not in lasting
+    )  # fmt: skip
+    return replace(shop, machines=machines, started=begun)
+
+
+def shifted(compiled: Compiled, old: Schedule) -> Timed:
+    """Return the old plan in the new shop: same machines, same order, as early as it goes; orders
+    that are new come last, each operation where it is done first."""
+    p = compiled.problem
+    plan = compiled.plan_of(old)
+    before = {(row.order, row.operation): row.start for row in old.rows}
+    names = [(o.id, one.id) for o in compiled.shop.orders for one in o.operations]
+    # An operation that is new comes after what it follows: those have more work left.
+    key = np.array([before.get(name, NEVER - int(left)) for name, left in zip(names, p.left,
+                    strict=True)])  # fmt: skip
+    return in_order(p, np.argsort(key, kind="stable"), plan.choice)
+
+
+def repaired(compiled: Compiled, old: Schedule) -> tuple[Schedule, Schedule]:
+    """Return at once what to do now, and the old plan shifted right: the first costs no more."""
+    plan, start, end, _ = shifted(compiled, old)
+    right = compiled.schedule(plan, start, end, RIGHT_SHIFT)
+    (other, other_start, other_end, _), rule = best_rule(compiled.problem)
+    made = compiled.schedule(other, other_start, other_end, rule)
+    best = made if made.cost.total < right.cost.total else right
+    return sound(compiled.shop, best), right
+
+
+def sound(shop: Shop, schedule: Schedule) -> Schedule:
+    """Return a schedule that was checked; raise Broken where it is not one, which is our fault."""
+    if found := faults(shop, schedule):
+        raise Broken(f"a schedule by '{schedule.method}' is not possible: {found[0]}",
+                     hint="Please report this with the shop", code="schedule.invalid",
+                     retryable=False)  # fmt: skip
+    return schedule
