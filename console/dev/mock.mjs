@@ -118,7 +118,7 @@ const cert = {
 };
 const source = (id, name, view, prefix, list, more = {}) => ({
   id, name, protocol: "opcua", endpoint: `opc.tcp://127.0.0.1:4840/${id}`, prefix, view, enabled: true,
-  policy: "Basic256Sha256", mode: "SignAndEncrypt", user: "lineshaft", signals: list.length, plant_speed: 60,
+  policy: "Basic256Sha256", mode: "SignAndEncrypt", user: "lineshaft", writes: true, signals: list.length, plant_speed: 60,
   task: "running", link: "connected", since: BOOT - 5.4 * 3600e6, rate: list.length * 0.94, lag_ms: 38, buffered: 0,
   last_sample: nowUs(), last_error: null, gaps_24h: { count: 0, seconds: 0 }, certificate: cert, ...more,
 });
