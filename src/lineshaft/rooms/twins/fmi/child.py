@@ -1,15 +1,20 @@
-"""The process of one FMU: `python -m lineshaft.rooms.twins.fmi.child FOLDER MEMORY`.
+"""The process of one FMU: `python -m lineshaft.rooms.twins.fmi.child FOLDER MEMORY PIPE`.
 
 Rules: `fmpy` is loaded before the walls stand, the FMU after. The pipe keeps handles of its own, so
 an FMU that prints or reads does not meet it. One request is answered after the other; rows of a
 long `advance` leave in pieces, at the latest `_PIECE_S` after they were made, so silence means that
 a step hangs. After an error the process ends.
+
+The FMU lives in a fork of the process that was started, and that one only waits for it, to say into
+the pipe of that number how it ended and how much memory it had. The kernel's figure of the process
+that was started is no use for that: it begins with what the platform's own process took.
 """
 
 import os
-import resource
+import signal
 import sys
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -18,7 +23,7 @@ import numpy as np
 from lineshaft.clock import monotonic_s
 from lineshaft.rooms.twins.fmi.form import FmuForm, parse_form
 from lineshaft.rooms.twins.fmi.walls import end_with_parent, taken_bytes, wall_in
-from lineshaft.rooms.twins.fmi.wire import as_message, read_message
+from lineshaft.rooms.twins.fmi.wire import END, as_message, read_message
 
 __all__ = ["main"]
 
@@ -29,7 +34,7 @@ _WORDS: Final = 300
 
 def main() -> int:
     """Answer until the host closes the pipe or something breaks."""
-    folder, memory = Path(sys.argv[1]), int(sys.argv[2])
+    folder, memory, last = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     inward, outward = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     for handle in (0, 1, 2):
@@ -41,10 +46,15 @@ def main() -> int:
         _write(outward, {"missing": str(error)})
         return 1
     form = parse_form((folder / "modelDescription.xml").read_bytes())
+    if fork := os.fork():
+        inward.close()
+        outward.close()
+        return _attend(fork, last)
+    os.close(last)
+    os.setpgid(0, 0)
     end_with_parent(inward.fileno())
     base, resident = taken_bytes()
-    floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    _write(outward, {"walled": wall_in(memory), "resident": resident, "floor": floor})
+    _write(outward, {"walled": wall_in(memory), "resident": resident})
     words: deque[str] = deque(maxlen=2)
     try:
         model = Model(form, folder, lambda text: words.append(text.strip()[:_WORDS]))
@@ -56,6 +66,23 @@ def main() -> int:
         taken = _peak_bytes() - base
         _write(outward, {"error": "; ".join((said, *words)), "taken": taken})
         return 1
+    return 0
+
+
+def _attend(fork: int, last: int) -> int:
+    """Wait for the end of the FMU's process and tell it; SIGTERM kills all that the FMU started."""
+
+    def kill(*_: object) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(fork, signal.SIGKILL)
+
+    with suppress(PermissionError, ProcessLookupError):  # whoever of the two comes first
+        os.setpgid(fork, fork)
+    signal.signal(signal.SIGTERM, kill)
+    os.waitid(os.P_PID, fork, os.WEXITED | os.WNOWAIT)
+    kill()  # what it started; as long as it is not waited for, nobody else has its number
+    _, status, usage = os.wait4(fork, 0)
+    os.write(last, END.pack(os.waitstatus_to_exitcode(status), usage.ru_maxrss << 10))
     return 0
 
 

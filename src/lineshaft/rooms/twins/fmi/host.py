@@ -30,20 +30,20 @@ from lineshaft.clock import monotonic_s
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.rooms.twins.fmi.form import NUMBERS, FmuForm
 from lineshaft.rooms.twins.fmi.package import unpack
-from lineshaft.rooms.twins.fmi.wire import Floats, as_message, read_message
+from lineshaft.rooms.twins.fmi.wire import END, Floats, as_message, read_message
 
 __all__ = ["FmuHost", "Limits"]
 
 _BOOT_S: Final = 30.0
 _CLOSE_S: Final = 1.0
+_END_S: Final = 5.0
 _PIECE: Final = 1 << 20
 _MOST_HEAD: Final = 64 << 10
 _KEPT: Final = struct.Struct("<4s8sd?I")  # mark, which FMU, time, whether it has ended, inputs
 _MARK: Final = b"FMU1"
-#: The words of the child's answers; `resident` and `floor`: bytes in use before the FMU is loaded,
-#: and the most that the kernel noted for it by then (a new process starts with its parent's).
+#: The words of the child's answers; `resident`: bytes in memory before the FMU is loaded.
 _HEAD: Final[Mapping[str, type]] = {
-    "missing": str, "walled": bool, "resident": int, "floor": int,
+    "missing": str, "walled": bool, "resident": int,
     "rows": int, "ended": bool, "error": str, "taken": int,
 }  # fmt: skip
 _NONSENSE: Final = ("said what nobody asked and was stopped", "fmi.crashed")
@@ -78,15 +78,22 @@ class FmuHost:
         self.outputs: Floats = np.full(form.n_outputs, np.nan)
         self._inputs: Floats = np.zeros(form.n_inputs)
         self.is_walled = False
-        self._resident, self._floor = 0, 0
+        self._resident = 0
         self._broken: tuple[str, str, str] | None = None
         self._doing = "while its process started"
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-m", "lineshaft.rooms.twins.fmi.child", os.fspath(folder),
-             str(limits.memory_mb << 20)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
-            cwd=folder, start_new_session=True, env=_ENVIRONMENT,
-        )  # fmt: skip
+        self._last, last = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-m", "lineshaft.rooms.twins.fmi.child", os.fspath(folder),
+                 str(limits.memory_mb << 20), str(last)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
+                cwd=folder, start_new_session=True, env=_ENVIRONMENT, pass_fds=(last,),
+            )  # fmt: skip
+        except OSError:
+            os.close(self._last)
+            raise
+        finally:
+            os.close(last)
         assert self._process.stdin is not None and self._process.stdout is not None
         self._inward, self._outward = self._process.stdin, self._process.stdout
         os.set_blocking(self._inward.fileno(), False)
@@ -214,7 +221,7 @@ class FmuHost:
             self._end("cannot be loaded: the extra 'fmi' is missing", "fmi.missing",
                       "pip install 'lineshaft[fmi]'")  # fmt: skip
         self.is_walled = head.get("walled", False)
-        self._resident, self._floor = head.get("resident", 0), head.get("floor", 0)
+        self._resident = head.get("resident", 0)
         self._doing = "while it started"
         self._send({"do": "start", "t0": t0, "values": values}, b"", self.limits.start_s)
         self._show(t0, self.limits.start_s)
@@ -273,15 +280,15 @@ class FmuHost:
                       "Give it more time, or mend it")  # fmt: skip
 
     def _end_crashed(self) -> NoReturn:
-        code, most = self._reap()
+        code, most = self._reap(is_over=True)
         how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-        taken = most - self._resident if most > self._floor else 0
-        self._end_failed(f"crashed ({how}) {self._doing}", "fmi.crashed", taken)
+        self._end_failed(f"crashed ({how}) {self._doing}", "fmi.crashed", most - self._resident)
 
     def _end_failed(self, what: str, code: str, taken: int) -> NoReturn:
         """End it; who took more than half of its memory most likely asked for more than all."""
-        if taken * 2 > self.limits.memory_mb << 20:
-            share = f"{taken >> 20} of {self.limits.memory_mb} MiB taken"
+        most = self.limits.memory_mb
+        if taken * 2 > most << 20:
+            share = f"{min(taken >> 20, most)} of {most} MiB taken"
             self._end(f"ran out of memory ({share}): {what}", "fmi.memory", "Allow it more memory")
         self._end(what, code, "Look at what it was given; other FMUs go on")
 
@@ -294,20 +301,30 @@ class FmuHost:
         what, code, hint = self._broken or ("", "", "")
         return Broken(f"the FMU '{self.name}' {what}", hint=hint, code=code, retryable=False)
 
-    def _reap(self) -> tuple[int, int]:
-        """Kill the child and what it started; return its exit code and most resident bytes.
+    def _reap(self, is_over: bool = False) -> tuple[int, int]:
+        """Kill the FMU and what it started; return its exit code and the most bytes it had.
 
-        A child that is already ending keeps its own exit code.
+        One that `is_over` ended by itself, or is about to: it keeps its own exit code.
         """
         if self._process.returncode is not None:
             return self._process.returncode, 0
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        _, status, usage = os.wait4(self._process.pid, 0)
-        self._process.returncode = os.waitstatus_to_exitcode(status)
+        told = self._last_word(_END_S) if is_over else b""
+        self._process.terminate()  # kills the FMU, and tells how it ended
+        told = told or self._last_word(_END_S)
+        self._process.kill()
+        code, most = self._process.wait(), 0
+        if len(told) == END.size:
+            code, most = END.unpack(told)
         self._inward.close()
         self._outward.close()
-        return self._process.returncode, usage.ru_maxrss << 10
+        os.close(self._last)
+        return code, most
+
+    def _last_word(self, within_s: float) -> bytes:
+        """Return what was told of the FMU's end, b"" where nothing was in time."""
+        poll = select.poll()
+        poll.register(self._last, select.POLLIN)
+        return os.read(self._last, END.size) if poll.poll(within_s * 1000) else b""
 
 
 def _checked(

@@ -26,10 +26,10 @@ _ALLOW: Final = 0x7FFF0000
 _REFUSE: Final = 0x00050001  # the call fails with EPERM
 _X32: Final = 0x40000000
 #: AUDIT_ARCH and the calls that are refused: socket, execve, execveat, kill, tkill, setsid,
-#: ptrace, process_vm_readv, process_vm_writev, io_uring_setup.
+#: setpgid, ptrace, process_vm_readv, process_vm_writev, io_uring_setup.
 _CALLS: Final = {
-    "x86_64": (0xC000003E, (41, 59, 322, 62, 200, 112, 101, 310, 311, 425)),
-    "aarch64": (0xC00000B7, (198, 221, 281, 129, 130, 157, 117, 270, 271, 425)),
+    "x86_64": (0xC000003E, (41, 59, 322, 62, 200, 112, 109, 101, 310, 311, 425)),
+    "aarch64": (0xC00000B7, (198, 221, 281, 129, 130, 157, 154, 117, 270, 271, 425)),
 }
 _MAX_FILE: Final = 64 << 20
 _MAX_HANDLES: Final = 256

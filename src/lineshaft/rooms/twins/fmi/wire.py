@@ -12,9 +12,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Floats", "as_message", "read_message"]
+__all__ = ["END", "Floats", "as_message", "read_message"]
 
 Floats = NDArray[np.float64]
+#: What is told of the end of an FMU's process: exit code, or -signal; most bytes it had in memory.
+END: Final = struct.Struct("<iQ")
 _LENGTHS: Final = struct.Struct("<QQ")
 _MAX_HEAD: Final = 64 << 20
 
