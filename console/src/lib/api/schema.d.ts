@@ -1443,6 +1443,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/twins/draft": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Propose twins of a connected machine */
+        post: operations["draft_twins"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/twins/draft/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Drafts, once they are done */
+        get: operations["get_draft"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/twins/fmus": {
         parameters: {
             query?: never;
@@ -2144,6 +2178,28 @@ export interface components {
             value: number;
         };
         /**
+         * CheckAnswer
+         * @description What an expression means.
+         */
+        CheckAnswer: {
+            /** Inputs */
+            inputs: components["schemas"]["CheckInput"][];
+            /**
+             * Kind
+             * @description float or bool
+             */
+            kind: string;
+            /** Ok */
+            ok: boolean;
+            /** Problems */
+            problems: components["schemas"]["Problem"][];
+            /**
+             * Unit
+             * @description unit of the result, a UCUM code
+             */
+            unit: string;
+        };
+        /**
          * CheckInput
          * @description A signal that an expression takes.
          */
@@ -2278,7 +2334,7 @@ export interface components {
             interlocks?: components["schemas"]["InterlockForm"][];
             /**
              * Twins
-             * @description asked what if
+             * @description ids; nothing moves while one has drifted or finds its process abnormal
              */
             twins?: string[];
         };
@@ -2353,6 +2409,119 @@ export interface components {
             free: number;
             /** Used By History */
             used_by_history: number;
+        };
+        /**
+         * DraftAnswer
+         * @description Drafts, the surest first, or how far the work on them is.
+         */
+        DraftAnswer: {
+            /**
+             * Done
+             * @description candidates fitted
+             */
+            done: number;
+            /** Drafts */
+            drafts: components["schemas"]["DraftView"][];
+            /** Id */
+            id: string;
+            /** Machine */
+            machine: string;
+            /**
+             * Start
+             * @description of the period, µs UTC
+             */
+            start: number;
+            /**
+             * State
+             * @description looking, fitting or done
+             */
+            state: string;
+            /** To */
+            to: number;
+            /**
+             * Total
+             * @description candidates there are
+             */
+            total: number;
+        };
+        /**
+         * DraftField
+         * @description One line of a draft, to be accepted, changed or left: name, class, behaviour, clock,
+         *     inputs.PORT and outputs.PORT (sids), parameters.NAME, signals.SID.unit, .low and .high.
+         */
+        DraftField: {
+            /**
+             * Confidence
+             * @description from the samples; 1 is sure
+             */
+            confidence: number;
+            /**
+             * Figures
+             * @description figures of `why`; shares are in [0, 1]
+             */
+            figures: {
+                [key: string]: string | number;
+            };
+            /** Name */
+            name: string;
+            /**
+             * Reason
+             * @description code of `why`
+             */
+            reason: string;
+            /** Unit */
+            unit: string;
+            /** Value */
+            value: string | number;
+            /** Why */
+            why: string;
+        };
+        /**
+         * DraftRequest
+         * @description What to draft twins of: the machine below a path, or all of a source. The period (µs UTC) is
+         *     the newest six hours of its samples where none is given.
+         */
+        DraftRequest: {
+            /** From */
+            from?: number | null;
+            /**
+             * Machine
+             * @description enterprise/site/area/line/machine
+             * @default
+             */
+            machine: string;
+            /**
+             * Source
+             * @default
+             */
+            source: string;
+            /** To */
+            to?: number | null;
+            /**
+             * Wait S
+             * @description how long to wait for the drafts; what is there by then is the answer
+             * @default 120
+             */
+            wait_s: number;
+        };
+        /**
+         * DraftView
+         * @description A twin proposed; `twin` is all of it as POST /twins takes it.
+         */
+        DraftView: {
+            /**
+             * Confidence
+             * @description how sure its behaviour is, beside all others
+             */
+            confidence: number;
+            /** Fields */
+            fields: components["schemas"]["DraftField"][];
+            /**
+             * Told
+             * @description share of the movement foretold where it did not learn
+             */
+            told: number;
+            twin: components["schemas"]["TwinDraft"];
         };
         /**
          * Endpoint
@@ -3574,6 +3743,20 @@ export interface components {
              */
             tolerance: number;
             worth?: components["schemas"]["WorthForm"];
+        };
+        /**
+         * LoopCheck
+         * @description Whether a draft could run; why not.
+         */
+        LoopCheck: {
+            /** Code */
+            code: string;
+            /** Hint */
+            hint: string;
+            /** Message */
+            message: string;
+            /** Ok */
+            ok: boolean;
         };
         /**
          * LoopDraft
@@ -5763,42 +5946,6 @@ export interface components {
             };
         };
         /**
-         * CheckAnswer
-         * @description Whether a draft could run; why not.
-         */
-        lineshaft__rooms__decide__forms__CheckAnswer: {
-            /** Code */
-            code: string;
-            /** Hint */
-            hint: string;
-            /** Message */
-            message: string;
-            /** Ok */
-            ok: boolean;
-        };
-        /**
-         * CheckAnswer
-         * @description What an expression means.
-         */
-        lineshaft__rooms__history__calculation_routes__CheckAnswer: {
-            /** Inputs */
-            inputs: components["schemas"]["CheckInput"][];
-            /**
-             * Kind
-             * @description float or bool
-             */
-            kind: string;
-            /** Ok */
-            ok: boolean;
-            /** Problems */
-            problems: components["schemas"]["Problem"][];
-            /**
-             * Unit
-             * @description unit of the result, a UCUM code
-             */
-            unit: string;
-        };
-        /**
          * Form
          * @description Everything that turns a file into samples. `prefix` (enterprise/site/area/line/machine) goes
          *     before names that are no paths; `apostrophes` takes back the one that our own CSV puts before
@@ -6017,7 +6164,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["lineshaft__rooms__history__calculation_routes__CheckAnswer"];
+                    "application/json": components["schemas"]["CheckAnswer"];
                 };
             };
             /** @description Refused: asking again will not help */
@@ -6268,7 +6415,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["lineshaft__rooms__decide__forms__CheckAnswer"];
+                    "application/json": components["schemas"]["LoopCheck"];
                 };
             };
             /** @description Refused: asking again will not help */
@@ -10173,6 +10320,92 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BehaviourList"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    draft_twins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DraftRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DraftAnswer"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_draft: {
+        parameters: {
+            query?: {
+                /** @description how long to wait */
+                wait_s?: number;
+            };
+            header?: never;
+            path: {
+                /** @description id of the draft */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DraftAnswer"];
                 };
             };
             /** @description Refused: asking again will not help */

@@ -127,3 +127,16 @@ export interface Problem {
   message: string;
   hint: string;
 }
+
+export type LoopMode = "shadow" | "advisory" | "supervised" | "autonomous";
+export type LoopMove = Narrow<Schemas["MoveView"], { ending: "" | "done" | "refused" | "failed" | "expired" }>;
+export type LoopMoves = Narrow<Schemas["MoveList"], { moves: LoopMove[] }>;
+export type ProposalState = "shadow" | "advice" | "waiting" | "approved" | "rejected" | "expired" | "superseded" | "running" | "done" | "held" | "frozen";
+export type LoopProposal = Narrow<Schemas["ProposalView"], { state: ProposalState }>;
+export type LoopHandle = Schemas["HandleNow"];
+export type LoopLimit = Schemas["LimitNow"];
+export type LoopFigures = Schemas["FiguresView"];
+export type Loop = Narrow<Schemas["LoopView"], { mode: LoopMode; state: "disabled" | "waiting" | "running" | "frozen" | "failed"; waiting: LoopProposal | null }>;
+export type LoopStop = Schemas["StopView"];
+export type Decisions = Narrow<Schemas["DecisionsView"], { loops: Loop[] }>;
+export type LoopWhy = Narrow<Schemas["WhyView"], { move: LoopMove; proposal: LoopProposal; mode: LoopMode }>;

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, Field
 
 __all__ = [
-    "Ask", "CandidateView", "CheckAnswer", "ConditionView", "ConditionsForm", "DecisionsView",
-    "FiguresView", "GoalForm", "HandleForm", "HandleNow", "InterlockForm", "LadderView",
-    "LimitForm", "LimitNow", "LoopChange", "LoopDraft", "LoopView", "MethodList", "MethodView",
-    "ModeAsk", "MoveList", "MoveView", "ProofView", "ProposalList", "ProposalView", "ProposedMove",
+    "Ask", "CandidateView", "ConditionView", "ConditionsForm", "DecisionsView", "FiguresView",
+    "GoalForm", "HandleForm", "HandleNow", "InterlockForm", "LadderView", "LimitForm", "LimitNow",
+    "LoopChange", "LoopCheck", "LoopDraft", "LoopView", "MethodList", "MethodView", "ModeAsk",
+    "MoveList", "MoveView", "ProofView", "ProposalList", "ProposalView", "ProposedMove",
     "RemoteForm", "SampleView", "StopView", "VerdictView", "WhyView", "WorthForm",
 ]  # fmt: skip
 
@@ -122,7 +122,7 @@ class LoopChange(LoopDraft):
     revision: int = Field(ge=1, le=2**31 - 1)
 
 
-class CheckAnswer(BaseModel):
+class LoopCheck(BaseModel):
     """Whether a draft could run; why not."""
 
     ok: bool

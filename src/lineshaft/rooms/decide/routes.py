@@ -7,9 +7,9 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from lineshaft.core.errors import Refused
 from lineshaft.rooms.decide.forms import (
     Ask,
-    CheckAnswer,
     DecisionsView,
     LoopChange,
+    LoopCheck,
     LoopDraft,
     LoopView,
     MethodList,
@@ -72,12 +72,12 @@ def router(decisions: DecideService) -> APIRouter:
 
 def _add_loops(api: APIRouter, decisions: DecideService) -> None:
     @api.post("/decisions/check", summary="Say whether a loop could run", openapi_extra=_READ)
-    async def check_loop(body: LoopDraft) -> CheckAnswer:
+    async def check_loop(body: LoopDraft) -> LoopCheck:
         try:
             await decisions.check(loop_of(body))
         except Refused as error:
-            return CheckAnswer(ok=False, **error.as_dict())
-        return CheckAnswer(ok=True, code="", message="", hint="")
+            return LoopCheck(ok=False, **error.as_dict())
+        return LoopCheck(ok=True, code="", message="", hint="")
 
     @api.post("/decisions/loops", summary="Define a loop; it begins in shadow", status_code=201,
               openapi_extra=_WRITE)  # fmt: skip
