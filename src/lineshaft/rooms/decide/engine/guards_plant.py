@@ -69,7 +69,7 @@ class Bounds:
         if envelope is None:
             return f"the signal {command.sid} has no envelope"
         if not (math.isfinite(command.value) and envelope.low <= command.value <= envelope.high):
-            return f"{command.value:g} is outside {envelope.low:g} to {envelope.high:g}"
+            return f"{command.value:.9g} is outside {envelope.low:.9g} to {envelope.high:.9g}"
         return None
 
 
