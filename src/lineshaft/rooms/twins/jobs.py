@@ -9,6 +9,7 @@ import numpy as np
 
 from lineshaft.core.errors import Refused
 from lineshaft.rooms.twins.engine import drift, filters, kept, monitor
+from lineshaft.rooms.twins.engine.failures import counted
 from lineshaft.rooms.twins.engine.fit import fit
 from lineshaft.rooms.twins.engine.runtime import Kind, compiled_kind
 from lineshaft.rooms.twins.engine.series import Series
@@ -75,12 +76,16 @@ def fit_twin(
                       hint="Identify it instead")  # fmt: skip
     kind, behaviour = kind_of(twin), behaviours()[twin.behaviour]
     values, m = _scaled(twin, kind, series.values), len(kind.inputs)
-    setup = setup_of(twin, behaviour)
     if free is None:
         free = [p.name for p in behaviour.parameters if p.is_fitted
                 and not (p.name in twin.parameters and twin.parameters[p.name].is_set)]  # fmt: skip
-    found = fit(behaviour, series.seconds, values[:, :m], values[:, m:], setup.parameters, free)
     figures = dict(twin.parameters)
+    # How often a station fails is counted before the rest is fitted, unless a person said it.
+    for name, spell in counted(behaviour, series.seconds, values[:, :m]):
+        if name not in free and not (name in figures and figures[name].is_set):
+            figures[name] = Figure(spell.mean, spell.sigma)
+    setup = setup_of(replace(twin, parameters=figures), behaviour)
+    found = fit(behaviour, series.seconds, values[:, :m], values[:, m:], setup.parameters, free)
     for index, parameter in enumerate(behaviour.parameters):
         if parameter.name in free:
             sigma = float(found.sigma[index])

@@ -10,10 +10,13 @@ from typing import Final
 
 from lineshaft.core.errors import Refused
 from lineshaft.rooms.twins.engine.behaviour import Behaviour
+from lineshaft.rooms.twins.engine.behaviours.buffer import BUFFER
 from lineshaft.rooms.twins.engine.behaviours.compressor import COMPRESSOR
+from lineshaft.rooms.twins.engine.behaviours.conveyor import CONVEYOR
 from lineshaft.rooms.twins.engine.behaviours.exchanger import EXCHANGER
 from lineshaft.rooms.twins.engine.behaviours.four_tanks import FOUR_TANKS
 from lineshaft.rooms.twins.engine.behaviours.lag import LAG
+from lineshaft.rooms.twins.engine.behaviours.line import LINE
 from lineshaft.rooms.twins.engine.behaviours.pump import PUMP
 from lineshaft.rooms.twins.engine.behaviours.rotor import ROTOR
 from lineshaft.rooms.twins.engine.behaviours.station import STATION
@@ -24,7 +27,8 @@ from lineshaft.rooms.twins.engine.behaviours.valve import VALVE
 __all__ = ["LIBRARY", "find"]
 
 _ALL: Final = (
-    LAG, THERMAL, TANK, FOUR_TANKS, VALVE, PUMP, COMPRESSOR, EXCHANGER, ROTOR, STATION,
+    LAG, THERMAL, TANK, FOUR_TANKS, VALVE, PUMP, COMPRESSOR, EXCHANGER, ROTOR, STATION, CONVEYOR,
+    BUFFER, LINE,
 )  # fmt: skip
 LIBRARY: Final[Mapping[str, Behaviour]] = MappingProxyType({one.name: one for one in _ALL})
 
