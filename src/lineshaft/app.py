@@ -7,7 +7,6 @@ out of the web process, the web framework out of the writer.
 
 import asyncio
 import gc
-import hmac
 import logging
 import os
 import signal
@@ -168,6 +167,14 @@ async def run_twins(ground: Ground, stop: asyncio.Event) -> None:
     await keep_twins(ground.bus, store, ground.folder / "twins", stop)
 
 
+async def run_decide(ground: Ground, stop: asyncio.Event) -> None:
+    """Run the loops."""
+    from lineshaft.app_decide import run_loops
+
+    _settle()
+    await run_loops(ground, stop)
+
+
 async def run_plant(ground: Ground, stop: asyncio.Event) -> None:
     """Run the simulated plant behind its OPC UA server; its panel answers over the bus."""
     from lineshaft.plants.process import open_plant
@@ -211,6 +218,7 @@ async def run_web(ground: Ground, stop: asyncio.Event) -> None:
 
 def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     """Return the application, what must run beside it, its people and its live stream."""
+    from lineshaft.app_decide import decide_doors
     from lineshaft.clock import now_us
     from lineshaft.records import open_records
     from lineshaft.rooms.connect.board import SourceBoard
@@ -245,7 +253,7 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     overview, limits = _overview(ground, engine, tail, lambda: len(signals.list()))
     imports, exports = _exchange(ground, engine, signals, history)
     calculations, calculation_doors = _calculations(bus, engine, signals, history, listeners)
-    decide_doors = _decide_doors(ground, engine, signals, calculations)
+    loop_doors, demo_loop = decide_doors(ground, engine, signals, calculations, _Panel(bus))
     routers = [
         *_people_routers(people, engine, ground.settings.http),
         system.system_router(overview),
@@ -261,12 +269,13 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
         calculation_doors,
         sql_router(queries),
         _twin_doors(bus, engine, signals, history, folder / "twins"),
-        decide_doors,
+        loop_doors,
         _ledger_doors(bus, engine),
     ]
     hearing = _hear_states(bus, overview, board, live)
     background = [tail.run(), live.follow_facts(), overview.measure(), hearing, queries.attend(),
-                  imports.run(), exports.run(), calculations.run(), limits.run()]  # fmt: skip
+                  imports.run(), exports.run(), calculations.run(), limits.run(),
+                  *demo_loop]  # fmt: skip
     api = _watched_api(routers, ground, overview, board, history)
     return api, background, people, live
 
@@ -388,27 +397,6 @@ def _calculations(
     return calculations, router(calculations)
 
 
-def _decide_doors(
-    ground: Ground, engine: "Engine", signals: "SignalStore", calculations: "Calculations"
-) -> "APIRouter":
-    from lineshaft.rooms.decide.journal import Journal
-    from lineshaft.rooms.decide.routes import router
-    from lineshaft.rooms.decide.service import DecideService
-    from lineshaft.rooms.decide.store import LoopStore
-    from lineshaft.rooms.history.expressions import CalculatedSignals
-
-    expressions, key = CalculatedSignals(calculations), _approval_key(ground.folder)
-    service = DecideService(LoopStore(engine), Journal(engine), ground.bus, signals, expressions,
-                            signals.by_sid, key)  # fmt: skip
-    return router(service)
-
-
-def _approval_key(folder: Path) -> bytes:
-    """Return what seals the approvals of this data folder."""
-    secret = (folder / "keys" / "platform.key").read_bytes().strip()
-    return hmac.digest(secret, b"approvals of decisions", "sha256")
-
-
 def _ledger_doors(bus: Bus, engine: "Engine") -> "APIRouter":
     from lineshaft.ledger.log import Ledger
     from lineshaft.ledger.service import EvidenceService
@@ -503,6 +491,7 @@ _ENTRIES: dict[str, Callable[[Ground, asyncio.Event], Awaitable[None]]] = {
     "connect": run_connect,
     "history": run_history,
     "twins": run_twins,
+    "decide": run_decide,
     "web": run_web,
 }
 

@@ -32,6 +32,7 @@ from lineshaft.commands.calls import (
 from lineshaft.commands.doctor import doctor
 from lineshaft.commands.exchange import export_samples, import_samples
 from lineshaft.commands.ledger import ledger
+from lineshaft.commands.loops import loops
 from lineshaft.commands.people import ca, explain_doors, people, token
 from lineshaft.commands.sql import sql
 from lineshaft.commands.twins import twins, whatif
@@ -53,6 +54,7 @@ app.command()(whatif)
 app.command()(ca)
 app.add_typer(people, name="people")
 app.add_typer(token, name="token")
+app.add_typer(loops, name="loops")
 app.add_typer(ledger, name="ledger")
 app.command("import")(import_samples)
 app.command("export")(export_samples)

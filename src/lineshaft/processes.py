@@ -5,6 +5,7 @@
                ├─ connect   machines in: connectors, subscriptions, gaps
                ├─ history   the writer, the keeper of Facts and that of the ledger
                ├─ twins     what machines are believed to do, stepped with every sample
+               ├─ decide    loops: what they want, the guards, what they moved
                └─ web       doors, rooms, reader
 
 Rules: each may die at any moment; the supervisor starts it again, soon at first, then with growing
@@ -59,6 +60,7 @@ TABLE: Final = (
     Process("connect"),
     Process("history"),
     Process("twins"),
+    Process("decide"),
     Process("web"),
 )
 

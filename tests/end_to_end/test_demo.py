@@ -104,7 +104,7 @@ def test_the_source_is_connected_and_secured(tep: Platform) -> None:
 def test_no_process_was_started_twice(tep: Platform) -> None:
     system = tep.get("system")
     names = [process["name"] for process in system["processes"]]
-    assert names == ["bus", "plant", "connect", "history", "twins", "web"]
+    assert names == ["bus", "plant", "connect", "history", "twins", "decide", "web"]
     assert all((p["state"], p["restarts"]) == ("running", 0) for p in system["processes"])
     assert system["demo"] is True and system["notices"] == []
     until("rate and memory are measured", lambda: tep.get("system")["samples_per_s"] > 10)

@@ -115,12 +115,10 @@ class Journal:
 
     def step(self, offer: Offer, results: Sequence[Result], known: Known | None = None) -> None:
         """Keep a step whole: the proposal, what became of earlier ones, and what is known now where
-        that is given. A proposal that waited is superseded."""
+        that is given."""
         with self._engine.begin() as connection:
             if known is not None:
                 _remember(connection, offer.loop, known)
-            gone = (proposals.c.loop == offer.loop) & (proposals.c.state == "waiting")
-            connection.execute(update(proposals).where(gone).values(state="superseded"))
             connection.execute(insert(proposals), _offer_row(offer))
             if results:
                 rows = [{"loop": offer.loop, **asdict(one)} for one in results]
@@ -148,6 +146,27 @@ class Journal:
         mine = (proposals.c.id == number) & (proposals.c.state == before)
         with self._engine.begin() as connection:
             done = connection.execute(update(proposals).where(mine).values(state=after))
+            return bool(done.rowcount == 1)
+
+    def close(
+        self,
+        offer: Offer,
+        before: str,
+        after: str,
+        ending: Ending,
+        reason: str,
+        guard: str,
+        now: int,
+    ) -> bool:
+        """Take a proposal that was never carried out from one state to its last, and end all its
+        Commands in that transaction; return whether it was in the first."""
+        mine = (proposals.c.id == offer.id) & (proposals.c.state == before)
+        end = {"ending": ending.value, "ended": now, "reason": reason, "guard": guard}
+        with self._engine.begin() as connection:
+            done = connection.execute(update(proposals).where(mine).values(state=after))
+            if done.rowcount == 1 and offer.commands:
+                rows = [{**_command_row(one), **end} for one in offer.commands]
+                connection.execute(insert(commands), rows)
             return bool(done.rowcount == 1)
 
     def approve(self, number: str, who: str, needs: int, key: bytes, now: int) -> Offer:

@@ -6,6 +6,8 @@ once, they are one period. Objectives are turned so that small is good, and turn
 """
 
 import base64
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import isfinite
@@ -52,12 +54,14 @@ class Cut:
 @dataclass(slots=True)
 class Tally:
     """What is counted: plant hours at the beginning of the present mode (`since` names it), and
-    from the moment on when the loop began to act the objective times hours, and moves."""
+    from the moment on when the loop began to act the objective times hours, and moves (`fresh`:
+    since the last period)."""
 
     since: int = 0
     mode_h: float = 0.0
     integral: float = 0.0
     moves: int = 0
+    fresh: int = 0
     acting: bool = False
     baseline: float | None = None
 
@@ -169,7 +173,20 @@ class LoopRun:
                     means[self._y], window.v[self._y].copy(), frozen)  # fmt: skip
         return Cut(view, means, passed, int(window.seq.max()), window.now)
 
-    def settle(self, cut: Cut, proposal: Proposal, moves: int) -> tuple[Verified, list[Result]]:
+    def unheard(self) -> list[int]:
+        """Return the signals of which nothing was heard yet."""
+        return [int(sid) for sid in self.window.sids[self.window.ts == 0]]
+
+    def seed(self, values: Mapping[int, float], at: int) -> None:
+        """Take what machines have in force for signals that were never heard (they send what
+        changes, and may have sent it long ago)."""
+        sids = [sid for sid in sorted(values) if not self.window.ts[self.window.place(sid)]]
+        found = np.array([values[sid] for sid in sids], np.float64)
+        if len(found):
+            self.window.take(np.array(sids, np.int64), np.full(len(found), at), found,
+                             np.zeros(len(found), np.int64), 0)  # fmt: skip
+
+    def settle(self, cut: Cut, proposal: Proposal) -> tuple[Verified, list[Result]]:
         """Take the verdict on a period into account. Takes some time (see `engine.value`)."""
         view, tally = cut.view, self.tally
         found = self.judge.take(view.hours, view.u, view.cost, proposal.expected, acting=self.acts)
@@ -177,8 +194,10 @@ class LoopRun:
             tally.integral += view.cost * cut.passed_h
         moved = self.judge.moved
         try:
-            self.value.update(Period(view.hours, view.cost, self.acts, np.empty(0), 0.0, moved,
-                                     moves))  # fmt: skip
+            made, self.tally.fresh = self.tally.fresh, 0
+            self.value.update(
+                Period(view.hours, view.cost, self.acts, np.empty(0), 0.0, moved, made)
+            )
             self.shown.worth = self.value.report()
         except Refused:  # no time has passed
             pass
@@ -284,8 +303,9 @@ class LoopRun:
         """Return all that it knows."""
         facts, arrays = self.window.save()
         judged, more = self.judge.save()
-        said = {"window": facts, "judge": judged, "tally": asdict(self.tally),
-                "last_h": self._last_h, "settled_at": self.shown.settled_at,
+        said = {"shape": _shape(self.loop), "window": facts, "judge": judged,
+                "tally": asdict(self.tally), "last_h": self._last_h,
+                "settled_at": self.shown.settled_at,
                 "method": base64.b85encode(self.method.save()).decode(),
                 "value": base64.b85encode(self.value.save()).decode()}  # fmt: skip
         spans = np.empty(0) if self.reverting is None else self.reverting
@@ -294,6 +314,8 @@ class LoopRun:
 
     def _load(self, known: Known) -> None:
         facts, arrays = unpack(_SCHEMA, known.body)
+        if facts["shape"] != _shape(self.loop):
+            raise Refused("what was known is of another record", code="loop.saved")
         self.method = make_method(self.loop, base64.b85decode(facts["method"]))
         self.value = Value(_terms(self.loop), base64.b85decode(facts["value"]))
         self.window.load(facts["window"], arrays)
@@ -302,6 +324,17 @@ class LoopRun:
         self._last_h, self.shown.settled_at = facts["last_h"], facts["settled_at"]
         self.reverting = arrays["reverting"] if len(arrays["reverting"]) else None
         self.position(known.token, known.seq, known.known)
+
+
+def _shape(loop: Loop) -> str:
+    """Return what of a record gives what is known its meaning, as a digest."""
+    body = asdict(loop)
+    meant = {name: body[name] for name in (
+        "goal", "handles", "limits", "inputs", "clock", "period_h", "settle_h", "tolerance",
+        "method", "settings", "seed", "worth",
+    )}  # fmt: skip
+    text = json.dumps(meant, sort_keys=True).encode()
+    return hashlib.blake2b(text, digest_size=12).hexdigest()
 
 
 def _terms(loop: Loop) -> Terms:

@@ -29,7 +29,7 @@ class MethodKind:
 
 KINDS: Final[Mapping[str, MethodKind]] = {
     "optimise": MethodKind(
-        "optimise", "Steady-state optimiser",
+        "optimise.steady", "Steady-state optimiser",
         "Learns from small moves of its own where the settled objective is best inside the limits",
     ),
     "mpc": MethodKind(

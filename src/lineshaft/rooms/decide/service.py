@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from lineshaft.bus import Bus
 from lineshaft.clock import now_us
+from lineshaft.core.commands import Ending
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.core.facts import Fact
 from lineshaft.core.paths import check_path, slug
@@ -216,7 +217,11 @@ class DecideService:
         """Say no to a proposal that waits."""
         offer = await asyncio.to_thread(self._journal.offer, number)
         kept = await asyncio.to_thread(self._store.get, offer.loop)
-        if not await asyncio.to_thread(self._journal.settle, number, "waiting", "rejected"):
+        closed = await asyncio.to_thread(
+            self._journal.close, offer, "waiting", "rejected", Ending.REFUSED,
+            f"{who} said no", "approval", now_us(),
+        )  # fmt: skip
+        if not closed:
             raise Refused(f"this proposal does not wait for an answer: it is {offer.state}",
                           code="proposal.over", status=409)  # fmt: skip
         body = {"proposal": number, "by": who, "reason": reason}
