@@ -409,16 +409,20 @@ def _twin_doors(
     bus: Bus, engine: "Engine", signals: "SignalStore", history: "HistoryService", folder: Path
 ) -> "APIRouter":
     from lineshaft.rooms.plant.conversion import conversion
+    from lineshaft.rooms.twins.draft_routes import add_drafts
+    from lineshaft.rooms.twins.drafts import DraftService
     from lineshaft.rooms.twins.fmi.shelf import FmuShelf
     from lineshaft.rooms.twins.model import FMUS
     from lineshaft.rooms.twins.routes import router
     from lineshaft.rooms.twins.service import TwinService
     from lineshaft.rooms.twins.store import TwinStore
 
-    fmus = FmuShelf(folder / FMUS)
-    return router(
-        TwinService(TwinStore(engine), bus, signals, history, signals.by_sid, conversion, fmus)
-    )
+    def listed(prefix: str, source: str) -> Sequence[Signal]:
+        return [one.signal for one in signals.list(prefix=prefix, source=source)]
+
+    twins = TwinService(TwinStore(engine), bus, signals, history, signals.by_sid, conversion,
+                        FmuShelf(folder / FMUS))  # fmt: skip
+    return add_drafts(router(twins), DraftService(twins.worker, history, listed, conversion))
 
 
 def describe_api() -> dict[str, Any]:
@@ -430,6 +434,7 @@ def describe_api() -> dict[str, Any]:
     from lineshaft.rooms.history.grid_routes import router as grid_router
     from lineshaft.rooms.history.routes import router as history_router
     from lineshaft.rooms.plant.routes import router as plant_router
+    from lineshaft.rooms.twins.draft_routes import draft_router
     from lineshaft.rooms.twins.routes import router as twins_router
     from lineshaft.web import system
     from lineshaft.web.desk_routes import desk_router
@@ -455,6 +460,7 @@ def describe_api() -> dict[str, Any]:
         exchange_router(nobody, nobody),
         calculation_router(nobody),
         twins_router(nobody),
+        draft_router(nobody),
         decide_router(nobody),
         ledger_router(nobody),
         sql_router(nobody),

@@ -1,4 +1,4 @@
-"""`lineshaft twins` and `lineshaft whatif`: machines mirrored, and what would happen if."""
+"""`lineshaft twins` and `lineshaft whatif`: machines mirrored or proposed, and what if."""
 
 import json
 import math
@@ -25,13 +25,35 @@ from lineshaft.settings import Settings
 __all__ = ["twins", "whatif"]
 
 _QUARTERS: Final = (0.25, 0.5, 0.75, 1.0)
+_WAIT_S: Final = 5
 
 
 def twins(
-    config: ConfigFile = None, data: DataFolder = None, port: Port = None, as_json: AsJson = False
+    draft: Annotated[
+        str | None,
+        typer.Option("--draft", metavar="MACHINE", help="propose twins of a machine, by its path"),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="of the period to learn from: 2026-01-31T08:00Z")
+    ] = None,
+    to: Annotated[str | None, typer.Option(help="end of that period")] = None,
+    make: Annotated[
+        int, typer.Option(metavar="N", min=0, help="make a twin of the draft of that number")
+    ] = 0,
+    config: ConfigFile = None,
+    data: DataFolder = None,
+    port: Port = None,
+    as_json: AsJson = False,
 ) -> None:
-    """List twins, furthest from their machines first."""
+    """List twins, furthest from their machines first; or propose some of a machine."""
     settings, _ = read_settings(config, data, port)
+    if draft is not None:
+        _draft(settings, {"machine": draft, "from": moment_us(start), "to": moment_us(to)}, make,
+               as_json=as_json)  # fmt: skip
+        return
+    if make or start or to:
+        raise Refused("--from, --to and --make belong to --draft", code="twin.draft",
+                      hint="Name a machine: --draft acme/north/hall/line-1/pump")  # fmt: skip
     found = call(settings, "twins")["twins"]
     found.sort(key=lambda one: -1.0 if one["score"] is None else one["score"], reverse=True)
     if as_json:
@@ -48,6 +70,37 @@ def twins(
         for one in found
     ]  # fmt: skip
     _show(("id", "name", "machine", "behaviour", "state", ">score", ">age"), rows)
+
+
+def _draft(settings: Settings, asked: dict[str, Any], make: int, *, as_json: bool) -> None:
+    """Propose twins of a machine and print them line by line; make one of them where asked."""
+    answer = call(settings, "twins/draft", {**asked, "wait_s": 0})
+    while answer["state"] != "done":
+        if answer["total"] and sys.stderr.isatty():
+            typer.echo(f"fitted {answer['done']} of {answer['total']} candidates", err=True)
+        answer = call(settings, f"twins/draft/{answer['id']}", wait_s=_WAIT_S)
+    drafts = answer["drafts"]
+    if make > len(drafts):
+        raise Refused(f"there are {len(drafts)} drafts, no number {make}", code="twin.draft",
+                      hint="The surest is number 1")  # fmt: skip
+    if make:
+        answer["made"] = call(settings, "twins", drafts[make - 1]["twin"])
+    if as_json:
+        typer.echo(json.dumps(answer))
+        return
+    for number, one in enumerate(drafts, 1):
+        sure, told = (f"{100 * one[name]:.0f} %" for name in ("confidence", "told"))
+        twin = one["twin"]
+        typer.echo(f"{number}. {twin['name']}: {twin['behaviour']}, {sure} sure, foretells {told}")
+        rows = [
+            [line["name"], line["value"] if isinstance(line["value"], str)
+             else f"{line['value']:.6g} {line['unit']}".rstrip(),
+             f"{100 * line['confidence']:.0f} %", line["why"]]
+            for line in one["fields"]
+        ]  # fmt: skip
+        _show(("line", ">value", ">sure", "why"), rows)
+    if make:
+        typer.echo(f"made {answer['made']['id']} {answer['made']['name']}", err=True)
 
 
 def whatif(

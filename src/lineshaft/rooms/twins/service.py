@@ -91,6 +91,11 @@ class TwinService:
         self._worker = Worker()
         self._write = asyncio.Lock()
 
+    @property
+    def worker(self) -> Worker:
+        """What carries out whatever takes long."""
+        return self._worker
+
     def close(self) -> None:
         """End the worker."""
         self._worker.close()

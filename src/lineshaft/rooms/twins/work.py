@@ -59,9 +59,9 @@ class Worker:
 
 def _carry_out(job: str, arguments: tuple[Any, ...]) -> Any:
     # Loaded here: only the worker needs the compiler.
-    from lineshaft.rooms.twins import jobs
+    from lineshaft.rooms.twins import drafting, jobs
 
-    return getattr(jobs, job)(*arguments)
+    return getattr(drafting if job in drafting.__all__ else jobs, job)(*arguments)
 
 
 def _too_slow(within_s: float) -> Broken:
