@@ -14,7 +14,7 @@ from bench.figures import Figure, judge
 from bench.ground import say
 from bench.jobshop import read_instance, solved
 from lineshaft.rooms.decide.schedule.engine.check import faults
-from lineshaft.rooms.decide.schedule.engine.repair import at_moment
+from lineshaft.rooms.decide.schedule.engine.moments import at_moment
 from lineshaft.rooms.decide.schedule.model import Schedule, Shop, Window
 from lineshaft.rooms.decide.schedule.work import Worker
 

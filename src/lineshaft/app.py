@@ -219,6 +219,7 @@ async def run_web(ground: Ground, stop: asyncio.Event) -> None:
 def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     """Return the application, what must run beside it, its people and its live stream."""
     from lineshaft.app_decide import decide_doors
+    from lineshaft.app_schedule import schedule_doors
     from lineshaft.clock import now_us
     from lineshaft.records import open_records
     from lineshaft.rooms.connect.board import SourceBoard
@@ -254,6 +255,7 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     imports, exports = _exchange(ground, engine, signals, history)
     calculations, calculation_doors = _calculations(bus, engine, signals, history, listeners)
     loop_doors, demo_loop = decide_doors(ground, engine, signals, calculations, _Panel(bus))
+    schedule_router, scheduling = schedule_doors(ground, engine)
     routers = [
         *_people_routers(people, engine, ground.settings.http),
         system.system_router(overview),
@@ -271,11 +273,12 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
         _twin_doors(bus, engine, signals, history, folder / "twins"),
         loop_doors,
         _ledger_doors(bus, engine),
+        schedule_router,
     ]
     hearing = _hear_states(bus, overview, board, live)
     background = [tail.run(), live.follow_facts(), overview.measure(), hearing, queries.attend(),
                   imports.run(), exports.run(), calculations.run(), limits.run(),
-                  *demo_loop]  # fmt: skip
+                  *demo_loop, *scheduling]  # fmt: skip
     api = _watched_api(routers, ground, overview, board, history)
     return api, background, people, live
 
@@ -429,6 +432,7 @@ def describe_api() -> dict[str, Any]:
     """Return the OpenAPI description: the one from which the console's types and the docs come."""
     from lineshaft.rooms.connect.routes import router as connect_router
     from lineshaft.rooms.decide.routes import router as decide_router
+    from lineshaft.rooms.decide.schedule.routes import router as schedule_router
     from lineshaft.rooms.history.calculation_routes import router as calculation_router
     from lineshaft.rooms.history.exchange_routes import router as exchange_router
     from lineshaft.rooms.history.grid_routes import router as grid_router
@@ -463,6 +467,7 @@ def describe_api() -> dict[str, Any]:
         draft_router(nobody),
         decide_router(nobody),
         ledger_router(nobody),
+        schedule_router(nobody),
         sql_router(nobody),
         logs_router(nobody),
         metrics_router(nobody, nobody, nobody),

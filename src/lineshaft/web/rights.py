@@ -17,10 +17,17 @@ SPECIAL: Final = frozenset({"public", "self", "key"})
 _READ_ALL: Final = (
     "history", "signals", "sources", "certificates", "panel", "system", "notes", "views",
     "calculations", "imports", "exports", "backup", "twins", "decisions", "ledger",
+    "schedules",
 )  # fmt: skip
 _GRANTS: Final = {
     "viewer": [f"{kind}.read" for kind in _READ_ALL],
-    "operator": ["notes.write", "views.write", "panel.write", "decisions.approve"],
+    "operator": [
+        "notes.write",
+        "views.write",
+        "panel.write",
+        "decisions.approve",
+        "schedules.report",
+    ],
     "engineer": [
         "decisions.promote",
         *(
@@ -34,6 +41,7 @@ _GRANTS: Final = {
                 "exports",
                 "twins",
                 "decisions",
+                "schedules",
             )
         ),
     ],

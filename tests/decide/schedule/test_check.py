@@ -9,7 +9,8 @@ from lineshaft.core.errors import Broken
 from lineshaft.rooms.decide.schedule import jobs
 from lineshaft.rooms.decide.schedule.engine.calendar import closures, ended
 from lineshaft.rooms.decide.schedule.engine.check import faults
-from lineshaft.rooms.decide.schedule.engine.repair import at_moment, sound
+from lineshaft.rooms.decide.schedule.engine.moments import at_moment
+from lineshaft.rooms.decide.schedule.engine.repair import sound
 from lineshaft.rooms.decide.schedule.model import (
     Machine,
     Operation,

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lineshaft.core.errors import Refused
-from lineshaft.rooms.decide.schedule.engine import dispatch, repair
+from lineshaft.rooms.decide.schedule.engine import dispatch, moments, repair
 from lineshaft.rooms.decide.schedule.engine.check import faults
 from lineshaft.rooms.decide.schedule.engine.improve import Improve
 from lineshaft.rooms.decide.schedule.engine.problem import Compiled, compile_shop
@@ -66,7 +66,7 @@ def test_a_repair_is_valid_and_never_worse_than_right_shift(seed: int, chance: i
     now = row.start + (row.end - row.start) // 2_000_000 * 1_000_000
     failing = row.machine if dice.random() < 0.5 else dice.choice(shop.machines).id
     window = Window(now, now + dice.randint(1, 20) * HOUR, "breakdown")
-    broken = repair.with_breakdown(repair.at_moment(shop, before, now), failing, window)
+    broken = moments.with_breakdown(moments.at_moment(shop, before, now), failing, window)
     check_shop(broken)
     again = _compiled(broken)
     best, right = repair.repaired(again, before)
@@ -156,7 +156,7 @@ def test_a_pure_shop_after_a_breakdown_is_still_pure_and_gets_better(seed: int) 
     before = _improved(compiled, dispatch.best_rule(compiled.problem)[0], seed, 5000)
     now = before.cost.makespan // 4 * 1_000_000
     window = Window(now, now + before.cost.makespan * 100_000 // 1_000_000 * 1_000_000)
-    broken = repair.with_breakdown(repair.at_moment(shop, before, now), "M2", window)
+    broken = moments.with_breakdown(moments.at_moment(shop, before, now), "M2", window)
     again = compile_shop(broken)
     assert pure_of(again.problem) is not None
     best, right = repair.repaired(again, before)

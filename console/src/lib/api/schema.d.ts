@@ -1070,6 +1070,144 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/schedules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Plans and how they are doing */
+        get: operations["list_schedules"];
+        put?: never;
+        /** Plan a shop */
+        post: operations["add_schedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schedules/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One plan */
+        get: operations["get_schedule"];
+        put?: never;
+        post?: never;
+        /** Forget a plan */
+        delete: operations["remove_schedule"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schedules/{number}/adopt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Put what is proposed in force */
+        post: operations["adopt_schedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schedules/{number}/breakdown": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take a machine out; the schedule is repaired at once */
+        post: operations["break_down"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schedules/{number}/gantt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A schedule as a chart */
+        get: operations["gantt"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schedules/{number}/solve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Search for a better schedule */
+        post: operations["solve_schedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schedules/{number}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End the search; what it found stays proposed */
+        post: operations["stop_schedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schedules/{number}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What held, the newest first */
+        get: operations["list_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -1667,6 +1805,14 @@ export interface components {
             password: string;
         };
         /**
+         * AdoptRequest
+         * @description The revision that was looked at.
+         */
+        AdoptRequest: {
+            /** Revision */
+            revision: number;
+        };
+        /**
          * Ask
          * @description Why somebody does something; kept with it.
          */
@@ -1827,6 +1973,18 @@ export interface components {
         BehaviourList: {
             /** Behaviours */
             behaviours: components["schemas"]["BehaviourForm"][];
+        };
+        /**
+         * Breakdown
+         * @description A machine that is out for some minutes of the shop's time, from `start` (null: now).
+         */
+        Breakdown: {
+            /** Machine */
+            machine: string;
+            /** Minutes */
+            minutes: number;
+            /** Start */
+            start?: (number | string) | null;
         };
         /**
          * Brief
@@ -2353,6 +2511,28 @@ export interface components {
             second: number;
             /** Second Root */
             second_root: string;
+        };
+        /**
+         * CostView
+         * @description What a schedule costs, and its parts in seconds.
+         */
+        CostView: {
+            /**
+             * Late
+             * @description orders after their due date
+             */
+            late: number;
+            /** Makespan */
+            makespan: number;
+            /** Setup */
+            setup: number;
+            /**
+             * Tardiness
+             * @description lateness of all orders, each times its weight
+             */
+            tardiness: number;
+            /** Total */
+            total: number;
         };
         /**
          * DecisionsView
@@ -3054,6 +3234,93 @@ export interface components {
             name: string;
             /** Outputs */
             outputs: components["schemas"]["BandView"][];
+        };
+        /**
+         * Gantt
+         * @description A schedule as a chart.
+         */
+        Gantt: {
+            cost: components["schemas"]["CostView"];
+            /** End */
+            end: number;
+            /** Machines */
+            machines: components["schemas"]["GanttMachine"][];
+            /** Method */
+            method: string;
+            /** Now */
+            now: number;
+            /** Orders */
+            orders: components["schemas"]["GanttOrder"][];
+            rows: components["schemas"]["GanttRows"];
+            /** Start */
+            start: number;
+            /** Which */
+            which: string;
+        };
+        /**
+         * GanttMachine
+         * @description A line of the chart.
+         */
+        GanttMachine: {
+            /** Gaps */
+            gaps: components["schemas"]["GapView"][];
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+        };
+        /**
+         * GanttOrder
+         * @description An order: when it is done, and how late that is.
+         */
+        GanttOrder: {
+            /** Due */
+            due: number | null;
+            /** End */
+            end: number;
+            /** Id */
+            id: string;
+            /** Late S */
+            late_s: number;
+            /** Name */
+            name: string;
+            /** Weight */
+            weight: number;
+        };
+        /**
+         * GanttRows
+         * @description The operations as columns; `order` and `machine` are places in their lists, `setup` the
+         *     seconds of set-up before, `state` is 0 to come, 1 running, 2 done.
+         */
+        GanttRows: {
+            /** End */
+            end: number[];
+            /** Family */
+            family: string[];
+            /** Machine */
+            machine: number[];
+            /** Operation */
+            operation: string[];
+            /** Order */
+            order: number[];
+            /** Setup */
+            setup: number[];
+            /** Start */
+            start: number[];
+            /** State */
+            state: number[];
+        };
+        /**
+         * GapView
+         * @description A time in which a machine is closed; `down` where it broke down.
+         */
+        GapView: {
+            /** Down */
+            down: boolean;
+            /** End */
+            end: number;
+            /** Start */
+            start: number;
         };
         /**
          * Gaps
@@ -3921,6 +4188,28 @@ export interface components {
             worth: components["schemas"]["WorthForm"];
         };
         /**
+         * MachineForm
+         * @description A machine; without shifts it is always open.
+         */
+        MachineForm: {
+            /** Closed */
+            closed?: components["schemas"]["WindowForm"][];
+            /**
+             * Family
+             * @description what it is set up for now
+             */
+            family?: string | null;
+            /** Id */
+            id: string;
+            /**
+             * Name
+             * @default
+             */
+            name: string;
+            /** Shifts */
+            shifts?: components["schemas"]["ShiftForm"][];
+        };
+        /**
          * MethodList
          * @description The ways to decide.
          */
@@ -4206,6 +4495,60 @@ export interface components {
             text: string;
             /** To */
             to: number;
+        };
+        /**
+         * OperationForm
+         * @description A step of an order.
+         */
+        OperationForm: {
+            /**
+             * After
+             * @description null: the one written before it
+             */
+            after?: string[] | null;
+            /**
+             * Family
+             * @default
+             */
+            family: string;
+            /** Id */
+            id: string;
+            /**
+             * May Pause
+             * @default true
+             */
+            may_pause: boolean;
+            /**
+             * Minutes
+             * @description work by machine
+             */
+            minutes: {
+                [key: string]: number;
+            };
+        };
+        /**
+         * OrderForm
+         * @description An order.
+         */
+        OrderForm: {
+            /** Due */
+            due?: (number | string) | null;
+            /** Id */
+            id: string;
+            /**
+             * Name
+             * @default
+             */
+            name: string;
+            /** Operations */
+            operations: components["schemas"]["OperationForm"][];
+            /** Release */
+            release?: (number | string) | null;
+            /**
+             * Weight
+             * @default 1
+             */
+            weight: number;
         };
         /**
          * OutputFit
@@ -4495,6 +4838,31 @@ export interface components {
             state: string;
         };
         /**
+         * ProgressView
+         * @description A search: cost of the best by seconds since it began.
+         */
+        ProgressView: {
+            /** At */
+            at: number[];
+            /** Cost */
+            cost: number[];
+            /** Done */
+            done: boolean;
+            first: components["schemas"]["CostView"] | null;
+            last: components["schemas"]["CostView"] | null;
+            /** Problem */
+            problem: string;
+            /**
+             * Proved
+             * @description nothing can be better
+             */
+            proved: boolean;
+            /** Seconds */
+            seconds: number;
+            /** Steps */
+            steps: number;
+        };
+        /**
          * ProofView
          * @description A piece of evidence: a Fact and its place in the ledger.
          */
@@ -4686,6 +5054,57 @@ export interface components {
             url: string;
         };
         /**
+         * ScheduleList
+         * @description All plans.
+         */
+        ScheduleList: {
+            /** Schedules */
+            schedules: components["schemas"]["ScheduleView"][];
+        };
+        /**
+         * ScheduleView
+         * @description A plan and how it is doing; stamps are of the shop's time, µs UTC.
+         */
+        ScheduleView: {
+            adopted: components["schemas"]["CostView"] | null;
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @description 'demo' for the simulated shop
+             */
+            kind: string;
+            /** Machines */
+            machines: string[];
+            /**
+             * Method
+             * @description what made the schedule in force, or the proposed one
+             */
+            method: string;
+            /** Name */
+            name: string;
+            /** Now */
+            now: number;
+            /** Operations */
+            operations: number;
+            /** Orders */
+            orders: number;
+            progress: components["schemas"]["ProgressView"] | null;
+            proposal: components["schemas"]["CostView"] | null;
+            /** Revision */
+            revision: number;
+            /**
+             * Speed
+             * @description how fast the shop's time runs
+             */
+            speed: number;
+            /**
+             * State
+             * @description proposed, running, over
+             */
+            state: string;
+        };
+        /**
          * ServerView
          * @description A server by its own account.
          */
@@ -4732,6 +5151,29 @@ export interface components {
         SessionList: {
             /** Sessions */
             sessions: components["schemas"]["SessionItem"][];
+        };
+        /**
+         * SetupForm
+         * @description Minutes between families on a machine; * stands for any.
+         */
+        SetupForm: {
+            /**
+             * After
+             * @default *
+             */
+            after: string;
+            /**
+             * Before
+             * @default *
+             */
+            before: string;
+            /**
+             * Machine
+             * @default *
+             */
+            machine: string;
+            /** Minutes */
+            minutes: number;
         };
         /**
          * SheetVerdict
@@ -4781,6 +5223,56 @@ export interface components {
             unknown_count: number;
             /** Unknown Lines */
             unknown_lines: components["schemas"]["Trouble"][];
+        };
+        /**
+         * ShiftForm
+         * @description Hours in which a machine is open.
+         */
+        ShiftForm: {
+            /**
+             * Begin
+             * @description such as 06:00
+             */
+            begin: string;
+            /**
+             * Days
+             * @description such as mon-fri or sat,sun
+             */
+            days: string;
+            /**
+             * End
+             * @description such as 22:00; before `begin`: the next day
+             */
+            end: string;
+        };
+        /**
+         * ShopForm
+         * @description A shop: machines, orders (or a table of them), set-ups, what has begun.
+         */
+        ShopForm: {
+            /** Machines */
+            machines?: components["schemas"]["MachineForm"][];
+            /** Name */
+            name: string;
+            /** Orders */
+            orders?: components["schemas"]["OrderForm"][];
+            /** Orders Csv */
+            orders_csv?: string | null;
+            /** Setups */
+            setups?: components["schemas"]["SetupForm"][];
+            /**
+             * Start
+             * @description null: now
+             */
+            start?: (number | string) | null;
+            /** Started */
+            started?: components["schemas"]["StartedForm"][];
+            weights?: components["schemas"]["WeightsForm"];
+            /**
+             * Zone
+             * @default UTC
+             */
+            zone: string;
         };
         /**
          * SignIn
@@ -5018,6 +5510,27 @@ export interface components {
              * @description Whether its machine lets it be written
              */
             writable: boolean;
+        };
+        /**
+         * SolveRequest
+         * @description How long to search, from which seed; `adopt` puts what is better in force at the end.
+         */
+        SolveRequest: {
+            /**
+             * Adopt
+             * @default false
+             */
+            adopt: boolean;
+            /**
+             * Seconds
+             * @default 10
+             */
+            seconds: number;
+            /**
+             * Seed
+             * @default 1
+             */
+            seed: number;
         };
         /**
          * SourceChange
@@ -5313,6 +5826,25 @@ export interface components {
              * @default false
              */
             skip_problems: boolean;
+        };
+        /**
+         * StartedForm
+         * @description An operation that has begun, and ended where `end` is given.
+         */
+        StartedForm: {
+            /** End */
+            end?: (number | string) | null;
+            /** Machine */
+            machine: string;
+            /** Operation */
+            operation: string;
+            /** Order */
+            order: string;
+            /**
+             * Start
+             * @description ISO 8601, in the shop's zone where it names none; or µs UTC
+             */
+            start: number | string;
         };
         /**
          * StateAnswer
@@ -5768,6 +6300,27 @@ export interface components {
             reason: string;
         };
         /**
+         * VersionList
+         * @description What held, the newest first.
+         */
+        VersionList: {
+            /** Versions */
+            versions: components["schemas"]["VersionView"][];
+        };
+        /**
+         * VersionView
+         * @description A schedule that held from `at` (wall time, µs UTC) on.
+         */
+        VersionView: {
+            /** At */
+            at: number;
+            cost: components["schemas"]["CostView"];
+            /** Method */
+            method: string;
+            /** Why */
+            why: string;
+        };
+        /**
          * ViewChange
          * @description What changes of a view; what is left out stays.
          */
@@ -5805,6 +6358,27 @@ export interface components {
         ViewList: {
             /** Views */
             views: components["schemas"]["SavedView"][];
+        };
+        /**
+         * WeightsForm
+         * @description What a second costs: of lateness (times the order's weight), of makespan, of set-up.
+         */
+        WeightsForm: {
+            /**
+             * Makespan
+             * @default 1
+             */
+            makespan: number;
+            /**
+             * Setup
+             * @default 0
+             */
+            setup: number;
+            /**
+             * Tardiness
+             * @default 1
+             */
+            tardiness: number;
         };
         /**
          * WhatIfAnswer
@@ -5919,6 +6493,27 @@ export interface components {
             proposal: components["schemas"]["ProposalView"];
             /** Samples */
             samples: components["schemas"]["SampleView"][];
+        };
+        /**
+         * WindowForm
+         * @description A time in which a machine is closed.
+         */
+        WindowForm: {
+            /**
+             * End
+             * @description ISO 8601, in the shop's zone where it names none; or µs UTC
+             */
+            end: number | string;
+            /**
+             * Start
+             * @description ISO 8601, in the shop's zone where it names none; or µs UTC
+             */
+            start: number | string;
+            /**
+             * Why
+             * @default
+             */
+            why: string;
         };
         /**
          * WorthForm
@@ -9143,6 +9738,426 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Retention"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_schedules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleList"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    add_schedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ShopForm"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_schedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    remove_schedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    adopt_schedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AdoptRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    break_down: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Breakdown"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    gantt: {
+        parameters: {
+            query?: {
+                which?: "adopted" | "proposal";
+            };
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Gantt"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    solve_schedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SolveRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    stop_schedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleView"];
+                };
+            };
+            /** @description Refused: asking again will not help */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The platform failed, or what it needs is away */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VersionList"];
                 };
             };
             /** @description Refused: asking again will not help */

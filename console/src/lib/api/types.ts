@@ -140,3 +140,8 @@ export type Loop = Narrow<Schemas["LoopView"], { mode: LoopMode; state: "disable
 export type LoopStop = Schemas["StopView"];
 export type Decisions = Narrow<Schemas["DecisionsView"], { loops: Loop[] }>;
 export type LoopWhy = Narrow<Schemas["WhyView"], { move: LoopMove; proposal: LoopProposal; mode: LoopMode }>;
+
+export type Plan = Narrow<Schemas["ScheduleView"], { state: "proposed" | "running" | "over" }>;
+export type PlanVersion = Schemas["VersionView"];
+export type Gantt = Schemas["Gantt"];
+export type ShopForm = Schemas["ShopForm"];

@@ -1,8 +1,9 @@
 """The jobs of the warm worker: plain functions of shops and schedules."""
 
 from lineshaft.rooms.decide.schedule.engine.dispatch import best_rule
+from lineshaft.rooms.decide.schedule.engine.moments import with_breakdown
 from lineshaft.rooms.decide.schedule.engine.problem import compile_shop
-from lineshaft.rooms.decide.schedule.engine.repair import repaired, sound, with_breakdown
+from lineshaft.rooms.decide.schedule.engine.repair import repaired, sound
 from lineshaft.rooms.decide.schedule.model import (
     Machine,
     Operation,
