@@ -63,7 +63,7 @@ def export(
     content = fetch(settings, "ledger/export", **asked)
     output.write_bytes(content)
     typer.echo(f"{len(content):,} bytes written to {output}; check it anywhere, offline:")
-    typer.echo(f"  unzip {output} verify.py && python verify.py {output}")
+    typer.echo(f"  python -m zipfile -e {output} . && python verify.py {output}")
 
 
 @ledger.command()
