@@ -8,9 +8,9 @@ from bench.figures import show
 
 NAMES = {
     "api": 10.0, "breakdown": 10.0, "calibration": 0.0, "drift": 0.0, "fmi": 0.0, "guards": 0.0,
-    "ingest": 300.0, "jobshop": 10.0, "late": 60.0, "latency": 30.0, "ledger": 0.0, "peers": 20.0, "query": 20.0,
-    "size": 60.0, "start": 0.0, "tep-fdd": 0.0, "tep-twin": 0.0, "twins": 60.0, "value": 0.0,
-    "whatif": 0.0,
+    "ingest": 300.0, "jobshop": 10.0, "late": 60.0, "latency": 30.0, "ledger": 0.0, "peers": 20.0,
+    "query": 20.0, "size": 60.0, "start": 0.0, "tep-fdd": 0.0, "tep-twin": 0.0, "twins": 60.0,
+    "value": 0.0, "whatif": 0.0,
 }  # fmt: skip
 _MORE = ("block", "compact", "step", "rate", "path")
 
