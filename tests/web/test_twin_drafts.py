@@ -115,7 +115,7 @@ async def test_a_period_in_which_nothing_moved_is_refused(house: House, feed: Fe
     )  # fmt: skip
     feed.number = await feed.bus.publish(block)
     await feed.wait()
-    body = {"machine": "lineshaft/demo/test/web/still"}
+    body: dict[str, Any] = {"machine": "lineshaft/demo/test/web/still"}
     status, code, text = await asyncio.to_thread(refused, house, body)
     assert (status, code) == (400, "twin.draft") and "moved" in text
     body |= {"from": START, "to": START}

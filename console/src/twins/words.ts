@@ -5,6 +5,7 @@ import { i18n } from "../lib/i18n.svelte";
 const ZH: Record<string, string> = {
   lag: "一阶滞后加纯滞后", "thermal-mass": "受热热容体", tank: "阀门出流储罐", "four-tanks": "四容耦合水箱", valve: "带定位器的调节阀",
   pump: "离心泵及驱动与管路", compressor: "带储气罐的压缩机", "heat-exchanger": "两集总换热器", "rotating-machine": "带轴承的旋转机械", station: "输送、缓冲与工位",
+  conveyor: "带输送滞后的输送机", buffer: "工位间缓冲", "production-line": "三工位产线（含缓冲与输送）",
   level: "水平", drive: "驱动", gain: "增益", time_constant: "时间常数", bias: "偏置", dead_time: "纯滞后", body: "本体", sensor: "传感器",
   power: "功率", surroundings: "环境", temperature: "温度", heat_capacity: "热容", heat_loss: "散热", sensor_lag: "传感器滞后", inflow: "流入",
   opening: "开度", outflow: "流出", area: "截面积", orifice: "孔口", height: "高度", outlet: "出口", pump_gain: "泵增益", split: "分流比",
@@ -19,7 +20,15 @@ const ZH: Record<string, string> = {
   load_torque: "负载转矩", inertia: "转动惯量", friction: "摩擦", bearing_capacity: "轴承热容", bearing_cooling: "轴承散热", wear_rate: "磨损率",
   availability: "可用率", next_level: "下游存量", running: "运行", throughput: "产出", rate: "节拍", half_load: "半负荷", capacity: "容量",
   next_capacity: "下游容量", between_failures: "平均无故障时间", to_repair: "平均修复时间", transport: "输送时间",
+  belt_speed: "带速", load: "在带件数", length: "带长", infeed: "进料", accepted: "接纳量", cell: "带段", belt: "带上件数",
 };
+
+/** Classes of machines, where a behaviour's title would say too much. */
+const CLASSES: Record<string, string> = {
+  process: "过程", tank: "储罐", valve: "阀门", pump: "泵", compressor: "压缩机", "heat-exchanger": "换热器", "thermal-mass": "热容体（反应器、炉）",
+  "rotating-machine": "旋转机械", station: "工位", conveyor: "输送机", buffer: "缓冲", "production-line": "产线", "four-tanks": "四容水箱",
+};
+
 
 /** A part's name as a person reads it; numbered parts (`area_1`) keep their number. */
 export function partName(name: string): string {
@@ -32,4 +41,9 @@ export function partName(name: string): string {
 /** A kind of machine by its title; Chinese where it is known. */
 export function kindTitle(name: string, title: string): string {
   return (i18n.lang === "zh" && ZH[name]) || title;
+}
+
+/** A class of machines as a draft names it. */
+export function className(name: string): string {
+  return i18n.lang === "zh" ? (CLASSES[name] ?? name) : name.replace(/-/g, " ");
 }
