@@ -56,6 +56,8 @@ def decide_doors(
     panel: "PlantPanel",
 ) -> "tuple[APIRouter, list[Coroutine[Any, Any, None]]]":  # fmt: skip
     """Return the doors of decisions, and what makes the demo's loop."""
+    from lineshaft.ledger.log import Ledger
+    from lineshaft.ledger.service import EvidenceService
     from lineshaft.rooms.connect.demo import DEMO_ID
     from lineshaft.rooms.decide.demo import DemoLoop
     from lineshaft.rooms.decide.journal import Journal
@@ -66,8 +68,9 @@ def decide_doors(
     from lineshaft.rooms.history.expressions import CalculatedSignals
 
     expressions, key = CalculatedSignals(calculations), _approval_key(ground.folder)
+    evidence = EvidenceService(Ledger(engine), ground.bus)
     service = DecideService(LoopStore(engine), Journal(engine), ground.bus, signals, expressions,
-                            signals.by_sid, key)  # fmt: skip
+                            signals.by_sid, key, evidence)  # fmt: skip
 
     def plant_signals() -> list[Signal]:
         return [listed.signal for listed in signals.list(source=DEMO_ID)]

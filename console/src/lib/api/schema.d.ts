@@ -287,7 +287,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The same as a file, with proofs */
+        /** Its Facts as a file that proves them offline */
         get: operations["export_move"];
         put?: never;
         post?: never;
@@ -4864,17 +4864,15 @@ export interface components {
         };
         /**
          * ProofView
-         * @description A piece of evidence: a Fact and its place in the ledger.
+         * @description A piece of evidence: a Fact, which the ledger holds under its id.
          */
         ProofView: {
             /** Fact */
             fact: {
                 [key: string]: unknown;
             };
-            /** Proof */
-            proof: {
-                [key: string]: unknown;
-            } | null;
+            /** Id */
+            id: string;
         };
         /**
          * ProposalList

@@ -356,10 +356,10 @@ class CandidateView(BaseModel):
 
 
 class ProofView(BaseModel):
-    """A piece of evidence: a Fact and its place in the ledger."""
+    """A piece of evidence: a Fact, which the ledger holds under its id."""
 
+    id: str
     fact: dict[str, Any]
-    proof: dict[str, Any] | None
 
 
 class WhyView(BaseModel):

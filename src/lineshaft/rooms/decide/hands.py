@@ -25,12 +25,13 @@ from lineshaft.rooms.decide.chain import TRIPS, clock_of, plan_of
 from lineshaft.rooms.decide.engine.guards import Envelope, Move, Scene
 from lineshaft.rooms.decide.engine.ladder import Mode, demoted
 from lineshaft.rooms.decide.heart import Heart, Held
-from lineshaft.rooms.decide.journal import CommandBook, Journal, MoveMade, Offer
+from lineshaft.rooms.decide.journal import CommandBook, Journal, Offer
 from lineshaft.rooms.decide.loop_run import LoopRun
 from lineshaft.rooms.decide.store import LoopStore
+from lineshaft.rooms.decide.told import outcome_fact
 from lineshaft.rooms.decide.watch import Watch
 
-__all__ = ["EXPIRES_US", "Hands", "decided_fact"]
+__all__ = ["EXPIRES_US", "Hands"]
 
 EXPIRES_US: Final = 10_000_000
 _TAKE_OVER_S: Final = 3.0
@@ -207,7 +208,7 @@ class Hands:
             ended = await asyncio.to_thread(self.book.untold)
             try:
                 for one in ended:
-                    await self._bus.tell(_outcome_fact(one))
+                    await self._bus.tell(outcome_fact(one))
                 if ended:
                     numbers = [one.command.id for one in ended]
                     await asyncio.to_thread(self.book.tell, numbers)
@@ -221,22 +222,3 @@ class Hands:
 
 def _held(run: LoopRun) -> Held:
     return Held(run.loop.remote.heartbeat, run.loop.remote.wish)
-
-
-def decided_fact(command: Command) -> Fact:
-    """Return the Fact that a Command was decided; the same Command gives the same Fact."""
-    body = {"id": command.id, "sid": command.sid, "value": command.value,
-            "before": command.before, "expires": command.expires}  # fmt: skip
-    return Fact("command.decided", command.at, command.origin, body, command.cause)
-
-
-def _outcome_fact(made: MoveMade) -> Fact:
-    """Return the Fact of an Outcome; the same Outcome gives the same Fact."""
-    outcome, command = made.outcome, made.command
-    assert outcome is not None
-    body = {"id": command.id, "sid": command.sid, "value": command.value,
-            "reason": outcome.reason, "guard": outcome.guard, "read_back": outcome.read_back,
-            "approvals": list(command.approvals),
-            "verdicts": [[one.guard, one.reason] for one in made.verdicts]}  # fmt: skip
-    cause = decided_fact(command).id
-    return Fact(f"command.{outcome.ending.value}", outcome.at, command.origin, body, cause)

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lineshaft.core.errors import Refused
 from lineshaft.core.signals import Signal
 from lineshaft.rooms.decide.engine.guards import Envelope, Move, Reading
-from lineshaft.rooms.decide.engine.ladder import REQUIRED, Mode, lacking, record_of
+from lineshaft.rooms.decide.engine.ladder import REQUIRED, Mode, Record, lacking, record_of
 from lineshaft.rooms.decide.engine.method import Method, Proposal, View
 from lineshaft.rooms.decide.engine.pack import pack, unpack
 from lineshaft.rooms.decide.engine.value import Conversion, Period, Terms, Value, Worth
@@ -30,7 +30,7 @@ from lineshaft.rooms.decide.methods import make_method
 from lineshaft.rooms.decide.model import MODES, Loop
 from lineshaft.rooms.decide.store import Kept
 
-__all__ = ["Cut", "LoopRun"]
+__all__ = ["Cut", "LoopRun", "warm_up"]
 
 Floats = NDArray[np.float64]
 _SCHEMA: Final = "loop/1"
@@ -262,13 +262,17 @@ class LoopRun:
         about = self.judge.settled if self.judge.settled is not None else 0.0
         hours = self.window.hours - self.tally.mode_h
         record = record_of(mode, hours, self.pairs, self.loop.tolerance * abs(about))
-        rows = (("hours", record.hours, need.hours, "h"),
-                ("proposals", float(record.proposals), float(need.proposals), ""),
-                ("within", record.within, need.within, ""))  # fmt: skip
+        enough = Record(mode, need.hours, need.proposals, need.within)
+        rows = (
+            ("hours", record.hours, need.hours, "h", replace(enough, hours=record.hours)),
+            ("proposals", float(record.proposals), float(need.proposals), "",
+             replace(enough, proposals=record.proposals)),
+            ("within", record.within, need.within, "", replace(enough, within=record.within)),
+        )  # fmt: skip
         return [
             {"name": name, "met": have >= least, "have": have, "need": least, "unit": unit,
-             "text": (lacking(record, need) or "") if have < least else ""}
-            for name, have, least, unit in rows
+             "text": lacking(alone, need) or ""}
+            for name, have, least, unit, alone in rows
         ]  # fmt: skip
 
     def figures(self) -> dict[str, Any]:
@@ -324,6 +328,14 @@ class LoopRun:
         self._last_h, self.shown.settled_at = facts["last_h"], facts["settled_at"]
         self.reverting = arrays["reverting"] if len(arrays["reverting"]) else None
         self.position(known.token, known.seq, known.known)
+
+
+def warm_up() -> None:
+    """Have compiled what every account needs: seconds, that no loop is to spend in a step."""
+    value = Value(Terms(1.0, 1.0, learn=24))
+    for hour in range(100):
+        value.update(Period(float(hour), float(hour % 3), hour > 50, np.empty(0)))
+    value.report()
 
 
 def _shape(loop: Loop) -> str:

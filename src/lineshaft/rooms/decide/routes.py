@@ -152,11 +152,11 @@ def _add_moves(api: APIRouter, decisions: DecideService) -> None:
         return why_view(await decisions.why(command))
 
     @api.get("/decisions/moves/{command}/why/export", openapi_extra=_READ,
-             summary="The same as a file, with proofs")  # fmt: skip
+             summary="Its Facts as a file that proves them offline")  # fmt: skip
     async def export_move(command: _Id) -> Response:
-        page = why_view(await decisions.why(command))
-        saved = {"Content-Disposition": f'attachment; filename="why-{page.move.id}.json"'}
-        return Response(page.model_dump_json(indent=1), 200, saved, "application/json")
+        bundle = await decisions.prove(command)
+        saved = {"Content-Disposition": f'attachment; filename="why-{command}.zip"'}
+        return Response(bundle, 200, saved, "application/zip")
 
 
 def _who(request: Request) -> str:

@@ -18,7 +18,7 @@ from lineshaft.core.commands import Ending
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.core.facts import Fact
 from lineshaft.core.paths import check_path, slug
-from lineshaft.core.ports import Expressions, SignalDirectory
+from lineshaft.core.ports import Evidence, Expressions, SignalDirectory
 from lineshaft.core.signals import Kind, Signal
 from lineshaft.rooms.decide.journal import Journal, MoveMade, Offer
 from lineshaft.rooms.decide.methods import check_settings
@@ -50,9 +50,9 @@ class DecideService:
     def __init__(
         self, store: LoopStore, journal: Journal, bus: Bus, directory: SignalDirectory,
         expressions: Expressions, signals: Callable[[Sequence[int]], Mapping[int, Signal]],
-        key: bytes,
+        key: bytes, evidence: Evidence,
     ) -> None:  # fmt: skip
-        self._key = key
+        self._key, self._evidence = key, evidence
         self._store, self._journal, self._bus = store, journal, bus
         self._directory, self._expressions, self._signals = directory, expressions, signals
         self._write = asyncio.Lock()
@@ -240,6 +240,12 @@ class DecideService:
     async def why(self, number: str) -> Why:
         """Return why a move was made."""
         return await asyncio.to_thread(explain, self._journal, number)
+
+    async def prove(self, number: str) -> bytes:
+        """Return a file that proves offline what is said of a move; Refused where the ledger has
+        not all of it."""
+        why = await self.why(number)
+        return await self._evidence.prove([one.id for one in why.evidence])
 
     async def _tell(self, kind: str, loop: Loop, body: Mapping[str, Any]) -> None:
         told = {"id": loop.id, "name": loop.name, **body}

@@ -20,16 +20,16 @@ from lineshaft.bus import Bus, Message
 from lineshaft.clock import now_us
 from lineshaft.core.commands import Command, Ending
 from lineshaft.core.errors import Broken, Refused
-from lineshaft.core.facts import Fact
 from lineshaft.core.samples import SampleBlock
 from lineshaft.rooms.decide.chain import clock_of
 from lineshaft.rooms.decide.engine.method import Proposal
 from lineshaft.rooms.decide.engine.verify import Verified
-from lineshaft.rooms.decide.hands import EXPIRES_US, Hands, decided_fact
+from lineshaft.rooms.decide.hands import EXPIRES_US, Hands
 from lineshaft.rooms.decide.journal import Journal, Offer
 from lineshaft.rooms.decide.loop_run import Cut, LoopRun
 from lineshaft.rooms.decide.model import MODES, SOURCE
 from lineshaft.rooms.decide.store import LoopStore
+from lineshaft.rooms.decide.told import decided_fact, proposed_fact
 from lineshaft.rooms.decide.watch import Watch
 
 __all__ = ["Stepper"]
@@ -137,7 +137,7 @@ class Stepper:
         if state in ("waiting", "running"):
             wait_us = int(loop.conditions.answer_s * 1e6) if state == "waiting" else EXPIRES_US
             expires = now + wait_us
-            cause = _proposed(run, number, now, body).id
+            cause = proposed_fact(number, now, body).id
             commands = [Command(f"{number}-{sid}", sid, value, now, expires, loop.id, before,
                                 cause=cause) for sid, before, value in moves]  # fmt: skip
         start = "planned" if state == "running" else state
@@ -166,7 +166,7 @@ class Stepper:
     async def _follow_up(self, run: LoopRun, offer: Offer, cut: Cut) -> None:
         """Tell the proposal, carry it out where nobody is asked, end a reversal that arrived."""
         if offer.state in ("waiting", "planned", "advice") and offer.body["moves"]:
-            await self._bus.tell(_proposed(run, offer.id, offer.at, offer.body))
+            await self._bus.tell(proposed_fact(offer.id, offer.at, offer.body))
         for command in offer.commands:
             await self._bus.tell(decided_fact(command))
         if offer.state == "planned":
@@ -224,16 +224,6 @@ def _step_id(run: LoopRun, message: Message) -> str:
     """Return the id of the step that ends with a message: the same however often it is taken."""
     text = f"{run.loop.id}:{run.loop.revision}:{run.token}:{message.seq}".encode()
     return hashlib.blake2b(text, digest_size=12).hexdigest()
-
-
-def _proposed(run: LoopRun, number: str, at: int, body: dict[str, Any] | Any) -> Fact:
-    """Return the Fact of a proposal; the same proposal gives the same Fact."""
-    told = {name: body[name] for name in (
-        "mode", "phase", "reason", "expected", "objective", "moves", "samples", "candidates",
-        "as_of", "model",
-    )}  # fmt: skip
-    whole = {"id": run.loop.id, "name": run.loop.name, "proposal": number, **told}
-    return Fact("loop.proposed", at, run.loop.machine, whole)
 
 
 def _samples(run: LoopRun, cut: Cut) -> list[dict[str, Any]]:

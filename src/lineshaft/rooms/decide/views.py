@@ -1,5 +1,6 @@
 """From what the room knows to what its doors give, and back."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -158,8 +159,7 @@ def why_view(why: Why) -> WhyView:
         candidates=[CandidateView(**one) for one in body["candidates"]],
         predicted=body["expected"], happened=happened.actual if happened else None,
         happened_at=happened.at if happened else None,
-        evidence=[ProofView(fact=dict(fact), proof=None if proof is None else dict(proof))
-                  for fact, proof in why.evidence],
+        evidence=[ProofView(id=one.id, fact=json.loads(one.to_json())) for one in why.evidence],
     )  # fmt: skip
 
 

@@ -4,11 +4,12 @@ Rules: nothing is computed again, so the page stays true whatever the loop learn
 it is the number of the newest sample that was known.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from lineshaft.core.facts import Fact
 from lineshaft.rooms.decide.journal import Journal, MoveMade, Offer, Result
+from lineshaft.rooms.decide.told import decided_fact, outcome_fact, proposed_fact
 
 __all__ = ["Why", "explain"]
 
@@ -16,16 +17,18 @@ __all__ = ["Why", "explain"]
 @dataclass(frozen=True, slots=True)
 class Why:
     """A Command, the proposal that it came of, the first settled result after it, and the Facts
-    about it with their proofs (None where the ledger has none)."""
+    that say so, in the order in which they were told."""
 
     move: MoveMade
     offer: Offer
     happened: Result | None
-    evidence: Sequence[tuple[Mapping[str, Any], Mapping[str, Any] | None]] = ()
+    evidence: Sequence[Fact]
 
 
 def explain(journal: Journal, number: str) -> Why:
     """Return why a Command was given; Refused (404) where there is none. Blocks."""
     move = journal.get(number)
     offer = journal.offer(move.proposal)
-    return Why(move, offer, journal.happened(offer.loop, offer.at))
+    facts = [proposed_fact(offer.id, offer.at, offer.body), decided_fact(move.command)]
+    facts += [outcome_fact(move)] if move.outcome is not None else []
+    return Why(move, offer, journal.happened(offer.loop, offer.at), facts)
