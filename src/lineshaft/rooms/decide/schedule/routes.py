@@ -102,10 +102,14 @@ def _cost(cost: Cost) -> CostView:
     return CostView(**asdict(cost))
 
 
+def _known(cost: Cost | None) -> CostView | None:
+    return None if cost is None else _cost(cost)
+
+
 def _progress(one: Progress) -> ProgressView:
     return ProgressView(
         seconds=one.seconds, at=[at for at, _ in one.points], cost=[c for _, c in one.points],
-        first=one.first and _cost(one.first), last=one.last and _cost(one.last), steps=one.steps,
+        first=_known(one.first), last=_known(one.last), steps=one.steps,
         done=one.done, proved=one.proved, problem=one.problem,
     )  # fmt: skip
 
@@ -119,7 +123,8 @@ def _view(plan: Planned, now: int, progress: Progress | None) -> ScheduleView:
         orders=len(plan.shop.orders),
         operations=sum(len(order.operations) for order in plan.shop.orders),
         machines=[one.id for one in plan.shop.machines], now=now, speed=plan.clock.speed,
-        adopted=plan.adopted and _cost(plan.adopted.cost),
-        proposal=plan.proposal and _cost(plan.proposal.cost),
-        method=held.method if held else "", progress=progress and _progress(progress),
+        adopted=_known(plan.adopted.cost if plan.adopted else None),
+        proposal=_known(plan.proposal.cost if plan.proposal else None),
+        method=held.method if held else "",
+        progress=None if progress is None else _progress(progress),
     )  # fmt: skip

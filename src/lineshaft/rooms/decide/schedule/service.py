@@ -10,7 +10,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ from lineshaft.rooms.decide.schedule.work import Worker, solve
 __all__ = ["Progress", "ScheduleService", "standing"]
 
 _LOG: Final = logging.getLogger(__name__)
-_LATE_S: Final = 3.0  # of the wall, in which a found schedule is put in force
+_LATE_S: Final = 8.0  # of the wall: the search's process begins, what it found is put in force
 _DECIDE_S: Final = 60.0  # of the wall, in which a person may adopt what was found
 _REPAIR_S: Final = 10.0
 _LONGEST: Final = 600.0
@@ -167,20 +167,29 @@ class ScheduleService:
         )
         return plan
 
+    async def searched(self, number: str) -> None:
+        """Return once no search of a plan runs."""
+        task = self._searches.get(number)
+        if task is not None:
+            await asyncio.wait({task})
+
     async def _search(
         self, number: str, shop: Shop, begin: Schedule | None, seconds: float, seed: int,
         adopts: bool, partner: bool,
     ) -> None:  # fmt: skip
         progress, last = self.progress[number], None
+        end = seconds + (_LATE_S - 1 if adopts else _LONGEST)
         try:
-            async with aclosing(solve(shop, begin, seconds, seed, partner=partner)) as steps:
-                async for step in steps:
-                    last, progress.last = step.schedule, step.schedule.cost
-                    progress.first = progress.first or last.cost
-                    progress.points = [*progress.points, (step.at, last.cost.total)][-_POINTS:]
-                    progress.steps, progress.proved = step.steps, step.proved
-                    if not adopts:
-                        await asyncio.shield(self._propose(number, shop, last))
+            steps = solve(shop, begin, seconds, seed, partner=partner)
+            with suppress(TimeoutError):
+                async with aclosing(steps), asyncio.timeout(end):
+                    async for step in steps:
+                        last, progress.last = step.schedule, step.schedule.cost
+                        progress.first = progress.first or last.cost
+                        progress.points = [*progress.points, (step.at, last.cost.total)][-_POINTS:]
+                        progress.steps, progress.proved = step.steps, step.proved
+                        if not adopts:
+                            await asyncio.shield(self._propose(number, shop, last))
             if adopts and last and progress.first and last.cost.total < progress.first.total - 1e-9:
                 await asyncio.shield(self._improved(number, shop, last))
         except LineshaftError as error:

@@ -10,7 +10,7 @@ import json
 import multiprocessing
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -89,7 +89,7 @@ def _calm() -> None:
 async def solve(
     shop: Shop, schedule: Schedule | None, seconds: float, seed: int = 1, *, partner: bool = True,
     calm: bool = True,
-) -> AsyncIterator[Step]:  # fmt: skip
+) -> AsyncGenerator[Step, None]:  # fmt: skip
     """Give every better schedule that is found within some seconds, begun at one (None: at what
     the rules make). `calm` lets everything else of the machine go first. Raises Refused where the
     shop cannot be planned, Broken where the process fails."""
