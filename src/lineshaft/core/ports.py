@@ -57,6 +57,10 @@ class Evidence(Protocol):
         Refused `ledger.unknown` where one is not entered by then."""
         ...
 
+    async def entry(self, fact_id: str) -> int | None:
+        """Return the number under which a Fact is entered, None where it is not, or not yet."""
+        ...
+
 
 class Expressions(Protocol):
     """What an expression over signals means, and the signal that carries it."""

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from lineshaft.bus import Bus
 from lineshaft.clock import monotonic_s
+from lineshaft.core.errors import Refused
 from lineshaft.ledger.bundle import bundle_of_facts, bundle_of_range
 from lineshaft.ledger.log import Ledger, Proven, Signed
 
@@ -30,6 +31,14 @@ class EvidenceService:
                 break
             await asyncio.sleep(_LOOK_S)
         return await asyncio.to_thread(bundle_of_facts, self._ledger, fact_ids)
+
+    async def entry(self, fact_id: str) -> int | None:
+        """Return the number under which a Fact is entered, None where it is not, or not yet."""
+        try:
+            _, found = await self.proof(fact_id)
+        except Refused:
+            return None
+        return found.number
 
     async def newest(self) -> Signed:
         """Return the newest checkpoint."""

@@ -356,10 +356,11 @@ class CandidateView(BaseModel):
 
 
 class ProofView(BaseModel):
-    """A piece of evidence: a Fact, which the ledger holds under its id."""
+    """A piece of evidence: a Fact, and its place in the ledger (null: not entered yet)."""
 
     id: str
     fact: dict[str, Any]
+    proof: dict[str, int] | None
 
 
 class WhyView(BaseModel):

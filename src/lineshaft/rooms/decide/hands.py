@@ -128,10 +128,17 @@ class Hands:
         ready = [replace(one, approvals=offer.persons) for one in offer.commands]
         outcomes = await asyncio.gather(*(chain.write(one) for one in ready))
         await asyncio.to_thread(self._journal.settle, offer.id, "running", "done")
-        done = sum(one.ending is Ending.DONE for one in outcomes)
-        run.tally.moves += done
-        run.tally.fresh += done
+        self.confirm(run, list(zip(ready, outcomes, strict=True)))
         await self._judge(run, list(zip(ready, outcomes, strict=True)))
+
+    @staticmethod
+    def confirm(run: LoopRun, ended: Sequence[tuple[Command, Outcome]]) -> None:
+        """Have a loop know which of its Commands are in force."""
+        for command, outcome in ended:
+            if outcome.ending is Ending.DONE and outcome.read_back is not None:
+                run.confirm(command.sid, outcome.read_back, outcome.at)
+                run.tally.moves += 1
+                run.tally.fresh += 1
 
     async def _judge(self, run: LoopRun, ended: Sequence[tuple[Command, Outcome]]) -> None:
         """Take back what could not be confirmed; demote for it, and for every trip."""

@@ -231,15 +231,20 @@ class Journal:
             row = connection.execute(query.order_by(loop_results.c.at).limit(1)).mappings().first()
         return _result(row) if row else None
 
-    def get(self, number: str) -> MoveMade:
-        """Return one Command; raise Refused (404) where there is none."""
+    def made(self, number: str) -> MoveMade | None:
+        """Return one Command, None where there is none."""
         with reading(self._engine) as connection:
             mine = select(commands).where(commands.c.id == number)
             row = connection.execute(mine).mappings().first()
-        if row is None:
+        return _made(row) if row else None
+
+    def get(self, number: str) -> MoveMade:
+        """Return one Command; raise Refused (404) where there is none."""
+        found = self.made(number)
+        if found is None:
             raise Refused("there is no such move", hint="See GET /decisions/moves",
                           code="move.unknown", status=404)  # fmt: skip
-        return _made(row)
+        return found
 
     def moves(self, loop: str, limit: int, after: str = "") -> list[MoveMade]:
         """Return the newest Commands, newest first; `after` is the id of the last one known."""

@@ -186,6 +186,12 @@ class LoopRun:
             self.window.take(np.array(sids, np.int64), np.full(len(found), at), found,
                              np.zeros(len(found), np.int64), 0)  # fmt: skip
 
+    def confirm(self, sid: int, value: float, at: int) -> None:
+        """Take what a machine was read back to have in force (µs): the stream tells it later."""
+        one = np.array([sid], np.int64)
+        self.window.take(one, np.array([at]), np.array([value]), np.zeros(1, np.int64),
+                         int(self.window.seq.max()))  # fmt: skip
+
     def settle(self, cut: Cut, proposal: Proposal) -> tuple[Verified, list[Result]]:
         """Take the verdict on a period into account. Takes some time (see `engine.value`)."""
         view, tally = cut.view, self.tally

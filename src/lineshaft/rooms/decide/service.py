@@ -239,13 +239,13 @@ class DecideService:
 
     async def why(self, number: str) -> Why:
         """Return why a move was made."""
-        return await asyncio.to_thread(explain, self._journal, number)
+        return await explain(self._journal, self._evidence, number)
 
     async def prove(self, number: str) -> bytes:
         """Return a file that proves offline what is said of a move; Refused where the ledger has
         not all of it."""
         why = await self.why(number)
-        return await self._evidence.prove([one.id for one in why.evidence])
+        return await self._evidence.prove([one.id for one, _ in why.evidence])
 
     async def _tell(self, kind: str, loop: Loop, body: Mapping[str, Any]) -> None:
         told = {"id": loop.id, "name": loop.name, **body}

@@ -81,6 +81,8 @@ class Stepper:
         if verified.worse and run.acts:
             run.reverting = run.judge.good.copy()
         run.show(proposal, cut, ())
+        made = [await asyncio.to_thread(self._journal.made, one.id) for one in before.commands]
+        self._hands.confirm(run, [(m.command, m.outcome) for m in made if m and m.outcome])
 
     def _why(self, run: LoopRun, message: Message) -> tuple[str, ...]:
         """Return why nothing may move now, in words; empty where it may."""

@@ -159,7 +159,11 @@ def why_view(why: Why) -> WhyView:
         candidates=[CandidateView(**one) for one in body["candidates"]],
         predicted=body["expected"], happened=happened.actual if happened else None,
         happened_at=happened.at if happened else None,
-        evidence=[ProofView(id=one.id, fact=json.loads(one.to_json())) for one in why.evidence],
+        evidence=[
+            ProofView(id=one.id, fact=json.loads(one.to_json()),
+                      proof=None if entry is None else {"entry": entry})
+            for one, entry in why.evidence
+        ],
     )  # fmt: skip
 
 
