@@ -233,6 +233,9 @@ def test_taking_back_needs_no_new_yes_and_no_rest_but_is_a_move_like_any_other()
     older = replace(known, moves=(*known.moves, Move("m2", NOW - 100, 15.0, 15.0)))
     assert not any(verdict.passed for verdict in judge(spared, back, older)), "the newest only"
     assert ModeGuard().check(back, replace(known, mode=Mode.SHADOW)) is not None
+    clamped = revert_of(done, NOW - 5, NOW + 5, in_force=14.8)
+    assert Unchanged(ALL).check(clamped, replace(known, in_force=14.8)) is None
+    assert Unchanged(ALL).check(back, replace(known, in_force=14.8)) is not None
     with pytest.raises(Refused):
         revert_of(replace(done, before=None), NOW, NOW + 1)
 

@@ -273,16 +273,17 @@ async def recover(plan: Plan) -> list[Outcome]:
     return list(await asyncio.gather(*(one(entry) for entry in await plan.journal.pending())))
 
 
-def revert_of(command: Command, at: int, expires: int) -> Command:
-    """Return the Command that takes this one back: to what was in force before it. Raises Refused
-    where that is not known."""
+def revert_of(command: Command, at: int, expires: int, in_force: float | None = None) -> Command:
+    """Return the Command that takes this one back: to what was in force before it. `in_force` is
+    what the machine shows now, where it did not come to show the value (its Outcome's read-back).
+    Raises Refused where it is not known what was before."""
     if command.before is None:
         raise Refused(
             f"what was in force before '{command.id}' is not known", code="command.revert"
         )
     return Command(
         revert_id(command.id), command.sid, command.before, at, expires, command.origin,
-        before=command.value, cause=command.cause,
+        before=command.value if in_force is None else in_force, cause=command.cause,
     )  # fmt: skip
 
 

@@ -143,9 +143,10 @@ class Hands:
     async def _judge(self, run: LoopRun, ended: Sequence[tuple[Command, Outcome]]) -> None:
         """Take back what could not be confirmed; demote for it, and for every trip."""
         failed = [(c, o) for c, o in ended if o.ending is Ending.FAILED]
-        for command, _ in failed:
+        for command, outcome in failed:
             with suppress(Refused):  # what was in force before it is not known
-                back = revert_of(command, now_us(), now_us() + EXPIRES_US)
+                until = now_us() + EXPIRES_US
+                back = revert_of(command, now_us(), until, outcome.read_back)
                 await self._chains[run.loop.id].write(back)
                 await self.tell(run, "loop.reverted", {"command": command.id, "to": back.value})
         tripped = [o for _, o in ended if o.ending is Ending.REFUSED and o.guard in TRIPS]
