@@ -4864,7 +4864,7 @@ export interface components {
         };
         /**
          * ProofView
-         * @description A piece of evidence: a Fact, which the ledger holds under its id.
+         * @description A piece of evidence: a Fact, and its place in the ledger (null: not entered yet).
          */
         ProofView: {
             /** Fact */
@@ -4873,6 +4873,10 @@ export interface components {
             };
             /** Id */
             id: string;
+            /** Proof */
+            proof: {
+                [key: string]: number;
+            } | null;
         };
         /**
          * ProposalList
