@@ -189,11 +189,16 @@ def _foretold() -> tuple[Band, ...]:
 
 def _ago(clock: PlantClock, now: int, hours: float) -> int:
     """Return the last moment (µs) that lies so many plant hours back."""
-    near, far = 0, round(200 * _HOUR_US)
-    while far - near > 1:
-        middle = (near + far) // 2
-        near, far = (near, middle) if clock.hours(now - middle, now) >= hours else (middle, far)
-    return now - far
+    at, left = now, hours * _HOUR_US
+    for since, speed in (*reversed(clock.speeds), (0, 1.0)):  # before the first: wall time
+        here = math.floor(at - left / speed)
+        if here >= since:
+            at = here
+            break
+        left, at = left - max(0, at - since) * speed, min(at, since)
+    while clock.hours(at, now) < hours:
+        at -= 1
+    return at
 
 
 Random = np.random.Generator
