@@ -33,7 +33,7 @@ def run(seconds: float, runs: int, path: str = "") -> list[Figure]:
 
 async def _run(seconds: float, runs: int, path: Path) -> list[Figure]:
     worker, times, shares = Worker(), list[float](), list[float]()
-    await worker.run("warm")
+    await worker.warm()
     for name in _INSTANCES:
         shop, _ = read_instance(path, name)
         before, _ = await solved(shop, None, seconds, 1)

@@ -1,7 +1,7 @@
 // Schedules without their picture: windows of time, ticks, bars, the curve of a search. Pure.
 
 import type { Gantt, Micros } from "../lib/api/types";
-import { DAY, HOUR, MINUTE } from "../lib/time";
+import { DAY, formatTime, HOUR, MINUTE } from "../lib/time";
 
 export interface Window {
   from: Micros;
@@ -29,6 +29,12 @@ export function moved(w: Window, share: number, chart: { start: Micros; end: Mic
   const size = w.to - w.from;
   const middle = Math.min(Math.max((w.from + w.to) / 2 + share * size, chart.start), chart.end);
   return { from: Math.round(middle - size / 2), to: Math.round(middle + size / 2) };
+}
+
+/** How far the clocks of a zone are before those of UTC at a moment. */
+export function offsetOf(at: Micros, zone: string): Micros {
+  const minute = Math.floor(at / MINUTE) * MINUTE;
+  return Date.parse(`${formatTime(minute, "full", "en", zone).replace(" ", "T")}Z`) * 1000 - minute;
 }
 
 /** Round times in a window, about one every `gap` pixels of `width`; days begin at midnight of the zone. */

@@ -90,7 +90,7 @@ class ScheduleService:
     async def warm(self) -> None:
         """Compile what answers need, in the worker."""
         try:
-            await self._worker.run("warm")
+            await self._worker.warm()
         except LineshaftError as error:
             _LOG.warning("the scheduling worker is not warm: %s", error)
 

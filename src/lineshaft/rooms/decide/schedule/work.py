@@ -25,6 +25,7 @@ from lineshaft.rooms.decide.schedule.model import Schedule, Shop
 __all__ = ["Step", "Worker", "solve"]
 
 _LONGEST_S: Final = 120.0
+_COMPILED_S: Final = 900.0  # the first time, on a slow machine
 _LINE: Final = 64 * 1024 * 1024
 _NICE: Final = 10
 
@@ -42,20 +43,33 @@ class Step:
 
 
 class Worker:
-    """One warm process that dispatches, repairs and checks."""
+    """One process that dispatches, repairs and checks; warmed before its first job."""
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
+        self._warmed: asyncio.Future[None] | None = None
 
-    async def run(self, job: str, *arguments: Any, within_s: float = _LONGEST_S) -> Any:
-        """Return what the job of that name in `jobs` returns; raise what it raises, or Broken."""
-        if self._pool is None:
+    async def warm(self) -> None:
+        """Start the process and compile its kernels; return once that is done."""
+        if self._pool is None or self._warmed is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, context, initializer=die_with_parent)
-        loop = asyncio.get_running_loop()
+            self._warmed = asyncio.ensure_future(self._call("warm", (), _COMPILED_S))
+        await asyncio.shield(self._warmed)
+
+    async def run(self, job: str, *arguments: Any) -> Any:
+        """Return what the job of that name in `jobs` returns; raise what it raises, or Broken."""
+        await self.warm()
+        return await self._call(job, arguments, _LONGEST_S)
+
+    async def _call(self, job: str, arguments: tuple[Any, ...], within_s: float) -> Any:
+        loop, pool = asyncio.get_running_loop(), self._pool
+        if pool is None:
+            raise Broken("the scheduling process ended", code="schedule.worker",
+                         hint="Ask again")  # fmt: skip
         try:
             async with asyncio.timeout(within_s):
-                return await loop.run_in_executor(self._pool, _carry_out, job, arguments)
+                return await loop.run_in_executor(pool, _carry_out, job, arguments)
         except TimeoutError:
             self.close()
             raise Broken(f"the shop was not planned within {within_s:g} s", code="schedule.slow",
@@ -67,7 +81,7 @@ class Worker:
 
     def close(self) -> None:
         """End the process, whatever it does."""
-        pool, self._pool = self._pool, None
+        pool, self._pool, self._warmed = self._pool, None, None
         if pool is not None:
             for process in list((pool._processes or {}).values()):
                 process.kill()
