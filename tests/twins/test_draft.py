@@ -167,6 +167,8 @@ def test_what_moves_what_is_told_from_what_only_looks_like_it() -> None:
     assert same(table, [0, 1, 2, 4]) == {4: 1}
     told = gains(table, [1, 2], [0, 1, 2])
     assert told[0, 0] > 0.5 and told[0, 2] < 0.05
+    first = gains(table, [0, 1], [0, 1], past_only=True)
+    assert first[1, 0] > first[0, 1] + 0.05  # the drive goes first
     assert told[1].max() < 0.15
 
 

@@ -31,6 +31,7 @@ _MOST_TIMES: Final = 8
 _WINDOW_US: Final = 6 * 3600 * 1_000_000
 _SHORTEST_US: Final = 60 * 1_000_000
 _KEPT: Final = 20
+_OURS: Final = frozenset({SOURCE, "calculation", "decide"})  # what the platform says of machines
 
 
 @dataclass(slots=True)
@@ -73,7 +74,7 @@ class DraftService:
             raise Refused("a draft is made of a machine or of a source", code="twin.draft",
                           hint="Name one of both")  # fmt: skip
         found = await asyncio.to_thread(self._listed, machine.rstrip("/"), source)
-        signals = [one for one in found if one.source != SOURCE]
+        signals = [one for one in found if one.source not in _OURS]
         base = machine.rstrip("/") or _shared([one.path for one in signals]) or source
         _check(base, signals)
         run = DraftRun(uuid.uuid4().hex[:16], base)

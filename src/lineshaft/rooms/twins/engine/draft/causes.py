@@ -58,15 +58,18 @@ def same(table: Table, order: Sequence[int]) -> dict[int, int]:
     return found
 
 
-def gains(table: Table, responses: Sequence[int], drivers: Sequence[int]) -> Floats:
+def gains(
+    table: Table, responses: Sequence[int], drivers: Sequence[int], *, past_only: bool = False
+) -> Floats:
     """Return `(responses, drivers)` the share of what a response's past leaves untold that each
-    driver tells (columns of the table), in [0, 1]."""
+    driver tells (columns of the table), in [0, 1]; with `past_only` by what the driver did before,
+    which tells who of two that move together goes first."""
     values = np.column_stack([filled(column) for column in table.values.T])
     scale = values.std(axis=0) + 1e-300
     scaled = (values - values.mean(axis=0)) / scale
-    told = np.zeros((len(responses), len(drivers)))
+    told, first = np.zeros((len(responses), len(drivers))), 1 if past_only else 0
     for ahead in _AHEAD:
-        moved = [_moves(scaled[:, column], ahead) for column in drivers]
+        moved = [_moves(scaled[:, column], ahead)[:, first:] for column in drivers]
         for i, response in enumerate(responses):
             y = scaled[:, response]
             at = np.arange(2 * ahead, len(y) - ahead)

@@ -38,6 +38,8 @@ _TELLS: Final = 0.03  # the least that a driver must tell
 _DRIVES: Final = frozenset({"command", "opening", "power", "inlet", "inflow", "torque", "running"})
 _INDIRECT, _ELSEWHERE = 0.7, 0.85
 _NAMED: Final = 0.3
+_CHANCE: Final = 0.05  # what the wrong direction may tell more by chance
+_BACKWARD: Final = 0.2  # what is left of a driver that only follows
 _MONEY: Final = "["
 
 
@@ -159,7 +161,9 @@ def _scene(
     moved = [c for c in alone if moves[c]]
     responses = [c for c in moved if _responds(by_sid[sids[c]])][:_MOST_RESPONSES]
     drivers = moved[:_MOST_DRIVERS]
-    told = np.array([gains(table, responses, drivers) for table in drawn])
+    told = np.array([
+        gains(table, responses, drivers) * _forward(table, responses, drivers) for table in drawn
+    ])  # fmt: skip
     best = told.argmax(axis=0) if told.size else told
     gain = dict[tuple[int, int], float]()
     index = dict[tuple[int, int], int]()
@@ -171,6 +175,14 @@ def _scene(
              for sid, one in by_sid.items()}  # fmt: skip
     kept = sorted((by_sid[sids[c]] for c in alone), key=lambda one: one.path)
     return Scene(kept, units, frozenset(sids[c] for c in moved), gain, lines), index
+
+
+def _forward(table: Table, responses: Sequence[int], drivers: Sequence[int]) -> Floats:
+    """Return `(responses, drivers)` how much of what a driver tells counts: all of it, unless the
+    response goes first, as what a controller follows does."""
+    ahead = gains(table, responses, drivers, past_only=True)
+    behind = gains(table, drivers, responses, past_only=True).T
+    return np.clip(1.0 - 2.0 * (behind - ahead - _CHANCE), _BACKWARD, 1.0)
 
 
 def _responds(signal: Signal) -> bool:

@@ -26,7 +26,7 @@ from lineshaft.rooms.twins.engine.draft.words import (
     port_concepts,
 )
 
-__all__ = ["Bound", "Lines", "Scene", "Way", "fits", "ways"]
+__all__ = ["Bound", "Lines", "Scene", "Way", "fits", "said_of", "ways"]
 
 Floats = NDArray[np.float64]
 Lines = Mapping[tuple[str, str], tuple[float, float]]

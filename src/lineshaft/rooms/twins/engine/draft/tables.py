@@ -20,7 +20,7 @@ __all__ = ["Rows", "Table", "clock_of", "drawn_of", "tables"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-STEPS: Final = 1500
+_STEPS: Final = 1500
 _ZOOM: Final = 4
 _MOST_TABLES: Final = 4
 _MOST_ROWS: Final = 2500
@@ -106,15 +106,15 @@ def _held(rows: Rows, sid: int, at: Ints) -> Floats:
 
 
 def _table(rows: Rows, sids: tuple[int, ...], start: int, end: int, clock: int | None) -> Table:
-    wall = np.linspace(start, end, STEPS).astype(np.int64)
-    values = np.full((STEPS, len(sids)), np.nan)
-    fresh = np.zeros((STEPS, len(sids)), bool)
+    wall = np.linspace(start, end, _STEPS).astype(np.int64)
+    values = np.full((_STEPS, len(sids)), np.nan)
+    fresh = np.zeros((_STEPS, len(sids)), bool)
     for column, sid in enumerate(sids):
         if sid in rows.ts:
             values[:, column] = _held(rows, sid, wall)
             seen = np.searchsorted(rows.ts[sid], wall, "right")
             fresh[:, column] = np.diff(seen, prepend=0) > 0
-    speed = np.ones(STEPS) if clock is None else np.nan_to_num(_held(rows, clock, wall), nan=1.0)
+    speed = np.ones(_STEPS) if clock is None else np.nan_to_num(_held(rows, clock, wall), nan=1.0)
     run = np.concatenate([[0.0], np.cumsum(np.diff(wall) * np.maximum(speed[:-1], 1e-9))])
     return Table(sids, wall, run * 1e-6, values, fresh)
 
@@ -129,7 +129,7 @@ def tables(rows: Rows, sids: Sequence[int], clock: int | None) -> list[Table]:
     end = max(int(rows.ts[sid][-1]) for sid in wanted)
     finest = min(rows.period_us(sid) for sid in wanted)
     found = [_table(rows, wanted, start, end, clock)]
-    while len(found) < _MOST_TABLES and (found[-1].wall[-1] - found[-1].wall[0]) / STEPS > finest:
+    while len(found) < _MOST_TABLES and (found[-1].wall[-1] - found[-1].wall[0]) / _STEPS > finest:
         start, end = _busiest(found[-1])
         found.append(_table(rows, wanted, start, end, clock))
     return found
@@ -161,6 +161,6 @@ def _busiest(table: Table) -> tuple[int, int]:
     moved = np.minimum(np.abs(np.diff(known, axis=0)) / size, 3.0)
     moved[:, known.std(axis=0) <= 1e-12 * np.abs(known).max(axis=0, initial=1e-300)] = 0.0
     run = np.concatenate([[0.0], np.cumsum(moved.sum(axis=1))])
-    width = STEPS // _ZOOM
+    width = _STEPS // _ZOOM
     at = int(np.argmax(run[width:] - run[:-width]))
     return int(table.wall[at]), int(table.wall[at + width - 1])
