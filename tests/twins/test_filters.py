@@ -116,16 +116,17 @@ def test_a_clock_that_was_set_back_is_believed_after_a_while(kind: type[Fleet]) 
     assert flags[-1] == filters.ESTIMATED
 
 
-@pytest.mark.parametrize("behaviour", [LAG, FOUR_TANKS])
+@pytest.mark.parametrize("behaviour", [LAG, FOUR_TANKS, None])
 @pytest.mark.parametrize("method", ["kalman", "unscented"])
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_it_stays_finite_and_positive_definite(
-    behaviour: Behaviour, method: str, data: st.DataObject
+    behaviour: Behaviour | None, method: str, data: st.DataObject
 ) -> None:
+    fleet = Fleet(behaviour, method) if behaviour else LagFleet(method)
+    behaviour = fleet.behaviour
     ports = len(behaviour.inputs) + len(behaviour.outputs)
     step = st.tuples(st.integers(0, ports - 1), st.integers(-2 * SECOND, 10**10), _any)
-    fleet = Fleet(behaviour, method)
     row, at = fleet.add(Setup.of(behaviour)), SECOND
     for port, ahead, value in data.draw(st.lists(step, min_size=1, max_size=30)):
         at = max(at + ahead, 0)
@@ -187,6 +188,34 @@ def test_a_fleet_in_pace_does_what_any_fleet_does(data: st.DataObject) -> None:
         mine, theirs = _feed(fleet, events), _feed(other, events)
         for one, same in zip(mine, theirs, strict=True):
             assert one == pytest.approx(same, rel=1e-9, abs=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(cuts=st.lists(st.integers(1, 59), max_size=4), method=st.sampled_from(["kalman", "open"]))
+def test_which_kernel_runs_shows_in_no_bit(cuts: list[int], method: str) -> None:
+    """A fleet in pace, one that is saved and loaded at times and so falls out of it, and one that
+    a second twin keeps out of it."""
+    random = np.random.default_rng(1)
+    whole, cut, out = (LagFleet(method) for _ in range(3))
+    for row in range(4):
+        setup = Setup.of(LAG)
+        setup.parameters[:3] = 0.7 + row, 10.0 + 7 * row, 0.1
+        for fleet in (whole, cut, out):
+            assert fleet.add(setup) == row
+    for step in range(60):
+        if step in cuts:
+            again = LagFleet(method)
+            again.load(cut.save())
+            cut = again
+        at = (step + 1) * SECOND
+        events = [(row, 1, at, float(random.normal())) for row in range(4)]
+        found = [_feed(fleet, events) for fleet in (whole, cut)]
+        split = [_feed(out, events[:2]), _feed(out, events[2:])]
+        found.append(tuple(np.concatenate(parts) for parts in zip(*split, strict=True)))
+        for one, other, third in zip(*found, strict=True):
+            assert one.tobytes() == other.tobytes() == third.tobytes()
+    saved = [fleet.save() for fleet in (whole, cut, out)]
+    assert all(saved[0][n].tobytes() == s[n].tobytes() for s in saved[1:] for n in saved[0])
 
 
 def test_rows_are_used_again_and_know_nothing_of_before() -> None:

@@ -1,9 +1,11 @@
 """The keeper of twins: killed at any moment, it ends up knowing what an uninterrupted one knows."""
 
 import asyncio
+import json
 import random
 import signal
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,11 @@ import numpy as np
 import pytest
 
 from lineshaft.bus import Bus, Message
-from lineshaft.bus.client import data_stream, decode_block
+from lineshaft.bus.client import data_stream, decode_block, fact_stream
 from lineshaft.core.samples import SampleBlock
 from lineshaft.records import metadata, open_records
 from lineshaft.rooms.twins.engine.runtime import Runtime
-from lineshaft.rooms.twins.jobs import kind_of
+from lineshaft.rooms.twins.kinds import kind_of
 from lineshaft.rooms.twins.model import Binding, Figure, Twin
 from lineshaft.rooms.twins.snapshots import Position, Snapshots
 from lineshaft.rooms.twins.store import TwinStore
@@ -27,6 +29,7 @@ SECOND = 1_000_000
 START = 1_700_000_000 * SECOND
 FAR = START + 10**12
 CLOCK = 90
+PATIENCE_S = 150.0  # a child loads the engine first
 
 
 def _twins() -> list[Twin]:
@@ -70,8 +73,8 @@ def _store(folder: Path) -> TwinStore:
     return store
 
 
-async def _stored(bus: Bus) -> list[Message]:
-    stream = data_stream("t")
+async def _stored(bus: Bus, stream: str = "") -> list[Message]:
+    stream = stream or data_stream("t")
     state = await bus.streams.state(stream)
     found = [await bus.streams.message(stream, n) for n in range(state.first, state.last + 1)]
     return [message for message in found if message is not None]
@@ -109,7 +112,7 @@ class _Watch:
     async def end(self, bus: Bus, child: Child) -> None:
         """Return once the keeper has taken everything and left."""
         last = (await bus.streams.state(data_stream("t"))).last
-        await eventually(lambda: self.seq >= last, 60)
+        await eventually(lambda: self.seq >= last, PATIENCE_S)
         child.send(signal.SIGTERM)
         assert await child.ended() == 0
 
@@ -129,7 +132,7 @@ async def _kill(bus: Bus, folder: Path, times: int) -> None:
     _store(folder)
     watch, dice, over = await _Watch.of(bus), random.Random(times), asyncio.Event()
     child = Child(run, str(folder), 0.3)
-    await eventually(lambda: watch.seq >= 0, 60)
+    await eventually(lambda: watch.seq >= 0, PATIENCE_S)
 
     async def publish() -> int:
         number = 0
@@ -142,7 +145,7 @@ async def _kill(bus: Bus, folder: Path, times: int) -> None:
     publishing = asyncio.create_task(publish())
     for _ in range(times):
         goal = watch.seq + dice.randint(1, 60)
-        await eventually(lambda least=goal: watch.seq >= least, 60)  # type: ignore[misc]
+        await eventually(lambda least=goal: watch.seq >= least, PATIENCE_S)  # type: ignore[misc]
         child.kill()
         child = Child(run, str(folder), 0.3)
     over.set()
@@ -173,10 +176,11 @@ async def _check(bus: Bus, folder: Path, count: int) -> None:
 async def test_changed_twins_are_taken_over_while_it_runs(bus: Bus, tmp_path: Path) -> None:
     store, watch = _store(tmp_path), await _Watch.of(bus)
     child = Child(run, str(tmp_path), 30)
-    await eventually(lambda: watch.seq >= 0, 60)
+    await eventually(lambda: watch.seq >= 0, PATIENCE_S)
     await bus.publish(_block(1))
-    await eventually(lambda: watch.seq > 0, 60)
+    await eventually(lambda: watch.seq > 0, PATIENCE_S)
     store.remove("tanks")
+    store.add([replace(_twins()[0], id="odd", name="odd", behaviour="perpetuum-mobile")])
     await bus.ask("twins", "changed", {})
     await bus.publish(_block(2))
     await watch.end(bus, child)
@@ -184,6 +188,10 @@ async def test_changed_twins_are_taken_over_while_it_runs(bus: Bus, tmp_path: Pa
             if m.headers["Ls-Origin"] == "twin"]  # fmt: skip
     assert 110 in told[0].sid
     assert 110 not in told[-1].sid
+    assert 101 in told[-1].sid
+    (fact,) = [json.loads(message.data) for message in await _stored(bus, fact_stream("t"))]
+    assert (fact["kind"], fact["body"]["twin"]) == ("twin.failed", "odd")
+    assert "perpetuum-mobile" in fact["body"]["message"]
 
 
 def test_a_broken_snapshot_is_passed_over(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from lineshaft.rooms.twins.engine import monitor
 from lineshaft.rooms.twins.engine.runtime import Runtime, Told
 from lineshaft.rooms.twins.engine.series import Series
 from lineshaft.rooms.twins.engine.watch import Watch
-from lineshaft.rooms.twins.jobs import kind_of, learn_twin
+from lineshaft.rooms.twins.jobs import learn_twin
+from lineshaft.rooms.twins.kinds import kind_of
 from lineshaft.rooms.twins.model import SCORE, Binding, Figure, Twin
 from tests.twins.test_keeper import same
 

@@ -1,6 +1,7 @@
 """Identified twins at work: ticks, cuts, late and wild samples, save and restore."""
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -12,14 +13,20 @@ from numpy.typing import NDArray
 from lineshaft.rooms.twins.engine import filters
 from lineshaft.rooms.twins.engine.fleet import Estimates
 from lineshaft.rooms.twins.engine.linear import LinearFleet, follow
+from lineshaft.rooms.twins.engine.state_space import Model
 from tests.twins.engine.test_identify import learn, run, system
 
 Floats = NDArray[np.float64]
 STEP = 1_000_000
 START = 1_700_000_000 * STEP
 TRUE = system(1)
-MODEL, _ = learn(run(TRUE, 2000, 1))
 Events = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], Floats]
+
+
+@cache
+def model() -> Model:
+    """What is learned of the system, when it is first asked for: it takes the compiler."""
+    return learn(run(TRUE, 2000, 1))[0]
 
 
 def events(table: Floats, twins: int = 1, jitter: int = 0, seed: int = 0) -> Events:
@@ -41,19 +48,19 @@ def process(fleet: LinearFleet, whole: Events, cuts: Sequence[int] = ()) -> Esti
 
 
 def opened(twins: int = 1) -> LinearFleet:
-    fleet = LinearFleet(MODEL)
-    assert [fleet.add(MODEL) for _ in range(twins)] == list(range(twins))
+    fleet = LinearFleet(model())
+    assert [fleet.add(model()) for _ in range(twins)] == list(range(twins))
     return fleet
 
 
 def test_at_each_tick_it_does_what_the_model_does() -> None:
     table = run(TRUE, 300, 5)
     found = process(opened(), events(table))
-    x, e = follow(MODEL, (table - MODEL.centre) / MODEL.scale)
+    x, e = follow(model(), (table - model().centre) / model().scale)
     flag, z = found.flag.reshape(300, 4), found.z.reshape(300, 4)
     assert (flag[:, :2] == filters.INPUT).all() and (flag[0, 2:] == filters.INPUT).all()
     assert (flag[1:, 2:] == filters.ESTIMATED).all()
-    sigma = np.sqrt(np.diag(MODEL.cov))
+    sigma = np.sqrt(np.diag(model().cov))
     assert z[1:, 2:] == pytest.approx(e[1:] / sigma, abs=1e-9)
     assert 0.9 < z[20:, 2:].std() < 1.1
     error = table[20:, 2:] - found.y.reshape(300, 4)[20:, 2:]
@@ -136,9 +143,9 @@ def test_what_is_saved_comes_back_exactly() -> None:
     half = len(whole[0]) // 2 + 5
     one = opened(3)
     one.remove(1)
-    assert one.add(MODEL) == 1
+    assert one.add(model()) == 1
     one.process(*(column[:half] for column in whole))
-    other = LinearFleet(MODEL)
+    other = LinearFleet(model())
     other.load(one.save())
     rest = tuple(column[half:] for column in whole)
     assert one.process(*rest).y.tobytes() == other.process(*rest).y.tobytes()

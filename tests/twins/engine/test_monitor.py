@@ -1,6 +1,7 @@
 """The monitor: any finite input, chunks, scale, order of signals, the rate asked, who is named."""
 
 from dataclasses import fields
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -31,7 +32,12 @@ def plant(rows: int, seed: int) -> Floats:
 
 
 GOOD = plant(1500, 1)
-LEARNED = fit(GOOD, NAMES)
+
+
+@cache
+def trained() -> Monitor:
+    """What was learned of the good period, when it is first asked for: it takes the compiler."""
+    return fit(GOOD, NAMES)
 
 
 @settings(max_examples=60, deadline=None)
@@ -41,16 +47,16 @@ LEARNED = fit(GOOD, NAMES)
     st.lists(st.integers(0, 40), max_size=6),
 )  # fmt: skip
 def test_any_input_and_any_cut(rows: Floats, cuts: list[int]) -> None:
-    whole = score(LEARNED, rows)
+    whole = score(trained(), rows)
     known = np.isfinite(whole.t2)
     assert (known == np.isfinite(whole.q)).all()
     assert not whole.alarm[~known].any()
     if np.isfinite(rows).all():
-        assert known[len(LEARNED.whiten) // 8 - 1 :].all()
+        assert known[len(trained().whiten) // 8 - 1 :].all()
     edges = sorted({0, len(rows), *(min(cut, len(rows)) for cut in cuts)})
     memory, parts = None, []
     for first, last in pairwise(edges):
-        parts.append(score(LEARNED, rows[first:last], memory))
+        parts.append(score(trained(), rows[first:last], memory))
         memory = parts[-1].memory
     if parts:
         for name in ("t2", "q", "alarm"):
@@ -71,11 +77,11 @@ def test_scale_offset_and_order_of_signals_change_no_alarm() -> None:
     rng = np.random.default_rng(3)
     factor, offset, turn = 10 ** rng.uniform(-6, 6, 8), rng.normal(size=8), rng.permutation(8)
     factor[::2] *= -1
-    rows, expected = faulty(), score(LEARNED, faulty())
+    rows, expected = faulty(), score(trained(), faulty())
     assert expected.alarm.any() and not expected.alarm.all()
     scaled = fit(GOOD * factor + offset, NAMES)
     turned = fit(GOOD[:, turn], [NAMES[i] for i in turn])
-    assert scaled.order == turned.order == LEARNED.order
+    assert scaled.order == turned.order == trained().order
     for found in (
         score(scaled, rows * factor + offset),
         score(turned, rows[:, turn]),
@@ -98,17 +104,17 @@ def test_the_rate_asked_is_the_rate_met(rate: float) -> None:
 def test_the_signal_that_moved_is_named_first(column: int) -> None:
     rows = plant(300, 4)
     rows[100:, column] += 15
-    verdict = score(LEARNED, rows)
+    verdict = score(trained(), rows)
     assert verdict.alarm[-1]
-    before = score(LEARNED, rows[:280]).memory
-    ranked = explain(LEARNED, rows[280:], before)
+    before = score(trained(), rows[:280]).memory
+    ranked = explain(trained(), rows[280:], before)
     assert ranked[0][0] == f"s{column}"
     assert sum(share for _, share in ranked) == pytest.approx(1)
-    assert ranked == explain(LEARNED, rows[281 - len(LEARNED.whiten) // 8 :])
+    assert ranked == explain(trained(), rows[281 - len(trained().whiten) // 8 :])
 
 
 def test_no_windows_explain_nothing() -> None:
-    assert explain(LEARNED, np.full((5, 8), np.nan)) == []
+    assert explain(trained(), np.full((5, 8), np.nan)) == []
 
 
 def test_a_missing_value_is_held_then_there_is_no_verdict() -> None:
@@ -137,7 +143,7 @@ def test_constant_signals_are_dropped_and_named() -> None:
     learned = fit(rows, ["flat", *NAMES, "dead"])
     assert learned.dropped == ("flat", "dead") and learned.names == tuple(NAMES)
     tested = np.column_stack([np.full(400, 9.0), faulty(), np.full(400, np.nan)])
-    assert score(learned, tested).t2.tobytes() == score(LEARNED, faulty()).t2.tobytes()
+    assert score(learned, tested).t2.tobytes() == score(trained(), faulty()).t2.tobytes()
 
 
 def test_one_signal_is_enough() -> None:
@@ -158,11 +164,11 @@ def test_signals_that_repeat_one_another_and_one_without_size() -> None:
 
 
 def test_kept_exactly() -> None:
-    again = from_bytes(Monitor, to_bytes(LEARNED))
-    assert again.names == LEARNED.names and again.dropped == ()
-    assert to_bytes(again) == to_bytes(LEARNED)
-    assert score(again, faulty()).t2.tobytes() == score(LEARNED, faulty()).t2.tobytes()
-    for bad in (b"", b"PK nonsense", to_bytes(LEARNED)[:-30]):
+    again = from_bytes(Monitor, to_bytes(trained()))
+    assert again.names == trained().names and again.dropped == ()
+    assert to_bytes(again) == to_bytes(trained())
+    assert score(again, faulty()).t2.tobytes() == score(trained(), faulty()).t2.tobytes()
+    for bad in (b"", b"PK nonsense", to_bytes(trained())[:-30]):
         with pytest.raises(Refused):
             from_bytes(Monitor, bad)
 
@@ -179,4 +185,4 @@ def test_what_cannot_be_learned_is_refused() -> None:
     with pytest.raises(Refused, match="700 signals are more than the 600"):
         fit(np.random.default_rng(0).normal(size=(3000, 700)), [str(i) for i in range(700)])
     with pytest.raises(Refused, match="trained on 8"):
-        score(LEARNED, np.ones((3, 7)))
+        score(trained(), np.ones((3, 7)))

@@ -9,7 +9,7 @@ import pytest
 from lineshaft.core.samples import SampleBlock
 from lineshaft.rooms.twins.engine.runtime import Runtime, Told
 from lineshaft.rooms.twins.fmi.shelf import FmuShelf, ports_of
-from lineshaft.rooms.twins.jobs import kind_of
+from lineshaft.rooms.twins.kinds import kind_of
 from lineshaft.rooms.twins.model import Binding, Figure, Twin
 from tests.twins.fmi.forge import MODES
 

@@ -6,7 +6,6 @@ the past too. Its futures are alone: it feeds no other twin of a question and is
 is not changed stays as it is.
 """
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,26 +16,18 @@ import numpy as np
 from lineshaft.core.errors import Refused
 from lineshaft.rooms.twins.engine import kept
 from lineshaft.rooms.twins.engine.identify import identify
-from lineshaft.rooms.twins.engine.linear import LinearFleet, follow
-from lineshaft.rooms.twins.engine.runtime import Kind
+from lineshaft.rooms.twins.engine.linear import follow
 from lineshaft.rooms.twins.engine.series import Series
 from lineshaft.rooms.twins.engine.state_space import band, model_of
 from lineshaft.rooms.twins.engine.whatif import Change, moved
-from lineshaft.rooms.twins.model import IDENTIFIED, Asked, Twin
+from lineshaft.rooms.twins.model import Asked, Twin
 
-__all__ = ["asked_of", "futures_of", "identified_kind", "identify_twin"]
+__all__ = ["asked_of", "futures_of", "identify_twin"]
 
 Array = np.ndarray[Any, Any]
 _MOST_ROWS: Final = 50_000
 _MOST_STEPS: Final = 20_000
 _AHEAD, _FURTHEST, _LONGEST_HOLD = 30, 500, 60  # steps
-
-
-def identified_kind(twin: Twin) -> Kind:
-    """Return how an identified twin is run; Refused where nothing was identified yet."""
-    model = model_of(twin)
-    key = f"{IDENTIFIED}/{hashlib.sha256(twin.model).hexdigest()[:16]}"
-    return Kind(key, lambda: LinearFleet(model), model, model.inputs, model.outputs, model.states)
 
 
 def identify_twin(

@@ -11,50 +11,21 @@ from lineshaft.core.errors import Refused
 from lineshaft.rooms.twins.engine import drift, filters, kept, monitor
 from lineshaft.rooms.twins.engine.failures import counted
 from lineshaft.rooms.twins.engine.fit import fit
-from lineshaft.rooms.twins.engine.runtime import Kind, compiled_kind
+from lineshaft.rooms.twins.engine.runtime import Kind
 from lineshaft.rooms.twins.engine.series import Series
 from lineshaft.rooms.twins.engine.setup import setup_of
 from lineshaft.rooms.twins.engine.watch import Watch
 from lineshaft.rooms.twins.engine.whatif import Change, Member, Source, run_futures
-from lineshaft.rooms.twins.fmi.runner import FmuRunner, FmuSetup
-from lineshaft.rooms.twins.fmi.shelf import PREFIX, FmuShelf, ports_of
-from lineshaft.rooms.twins.identified import asked_of, futures_of, identified_kind, identify_twin
+from lineshaft.rooms.twins.fmi.shelf import FmuShelf
+from lineshaft.rooms.twins.identified import asked_of, futures_of, identify_twin
+from lineshaft.rooms.twins.kinds import kind_of
 from lineshaft.rooms.twins.model import IDENTIFIED, Asked, Figure, Future, Twin
 from lineshaft.rooms.twins.plugins import behaviours
 
-__all__ = ["asked_of", "fit_twin", "identify_twin", "kind_of", "learn_twin", "run_whatif"]
+__all__ = ["asked_of", "fit_twin", "identify_twin", "learn_twin", "run_whatif"]
 
 Array = np.ndarray[Any, Any]
 _MONITOR_ROWS = 6000
-
-
-def kind_of(twin: Twin, fmus: FmuShelf | None = None) -> Kind:
-    """Return how a twin is run; Refused where nobody knows its behaviour. `fmus` holds the FMUs,
-    where those may be run."""
-    if twin.behaviour.startswith(PREFIX):
-        return _fmu_kind(twin, fmus)
-    if twin.behaviour == IDENTIFIED:
-        return identified_kind(twin)
-    behaviour = behaviours().get(twin.behaviour)
-    if behaviour is None:
-        raise Refused(f"'{twin.name}' behaves like '{twin.behaviour}', which is not installed",
-                      code="twin.behaviour", hint="See GET /twins/behaviours")  # fmt: skip
-    return compiled_kind(twin, behaviour)
-
-
-def _fmu_kind(twin: Twin, fmus: FmuShelf | None) -> Kind:
-    if fmus is None:
-        raise Refused(f"'{twin.name}' is an FMU, which keeps its inside to itself",
-                      code="twin.behaviour",
-                      hint="Teach it, or take a behaviour of the library for this")  # fmt: skip
-    path = fmus.path(twin.behaviour)
-    inputs, outputs = ports_of(path)
-    noise = np.array([twin.noises.get(name, 1.0) for name in outputs])
-    values = {name: figure.value for name, figure in twin.parameters.items()}
-    setup = FmuSetup(values, noise)
-    return Kind(
-        f"{twin.behaviour}/{twin.id}", lambda: FmuRunner(path, setup), setup, inputs, outputs, ()
-    )
 
 
 def _scaled(twin: Twin, kind: Kind, values: Array) -> Array:

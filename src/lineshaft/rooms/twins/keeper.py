@@ -9,7 +9,7 @@ twin there is nothing to know, and the engine, seconds of CPU and 100 MB, is not
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +19,7 @@ import numpy as np
 from lineshaft.bus import Bus, Gone, Message
 from lineshaft.bus.client import data_stream, decode_block
 from lineshaft.bus.streams import end
-from lineshaft.clock import monotonic_s
+from lineshaft.clock import monotonic_s, now_us
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.core.facts import Fact
 from lineshaft.core.samples import MAX_ROWS, SampleBlock
@@ -69,7 +69,7 @@ async def _first(*events: asyncio.Event) -> asyncio.Event:
 def _load_engine(fmus: Path) -> "Runtime":
     from lineshaft.rooms.twins.engine.runtime import Runtime
     from lineshaft.rooms.twins.fmi.shelf import FmuShelf
-    from lineshaft.rooms.twins.jobs import kind_of
+    from lineshaft.rooms.twins.kinds import kind_of
 
     shelf = FmuShelf(fmus)
     return Runtime(lambda twin: kind_of(twin, shelf))
@@ -115,6 +115,8 @@ class Keeper:
         if found is not None and found[0].token == state.token and found[0].seq <= state.last:
             try:
                 self._runtime.load(found[1])
+                for lost in self._runtime.lost:
+                    _log.warning("the twins' snapshot: %s", lost)
                 self._position = found[0]
                 return
             except (Refused, ValueError, KeyError) as error:
@@ -141,7 +143,8 @@ class Keeper:
         async for message in stream:
             if self.changed.is_set():
                 self.changed.clear()
-                self._runtime.set([t for t in await asyncio.to_thread(self._listed) if t.enabled])
+                listed = await asyncio.to_thread(self._listed)
+                await self._take_over([twin for twin in listed if twin.enabled])
                 saved = -_SNAPSHOT_S
             if isinstance(message, Gone):
                 continue  # what never came: the filters go over it as over any silence
@@ -149,6 +152,16 @@ class Keeper:
             if monotonic_s() - saved > _SNAPSHOT_S:
                 await self._snapshot()
                 saved = monotonic_s()
+
+    async def _take_over(self, twins: Sequence[Twin]) -> None:
+        """Run these twins from now on; say once which of them can't be run, and why."""
+        before = self._runtime.refused
+        self._runtime.set(twins)
+        for twin in twins:
+            said = self._runtime.refused.get(twin.id)
+            if said is not None and said != before.get(twin.id):
+                body = {"twin": twin.id, "name": twin.name, "message": said}
+                await self._bus.tell(Fact("twin.failed", now_us(), twin.machine, body))
 
     async def _take(self, message: Message) -> None:
         self._is_whole = False

@@ -21,8 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
-from scipy.signal import lfilter
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 from lineshaft.core.errors import Refused
 from lineshaft.rooms.twins.engine import tail
@@ -140,13 +139,22 @@ def _learn_one(healthy: Healthy, i: int, values: Floats, at: Ints) -> None:
     # against.
     held = (1 - _SLOW) * tied
     moving = _SLOW / (2 - _SLOW) * (1 + held) / (1 - held)
-    path = lfilter([_SLOW], [1, _SLOW - 1], means - means.mean())[10:]
+    path = _smoothed(means - means.mean())[10:]
     moving = max(moving, float(np.mean(path**2) / means.var()))  # slower ties than the first order
     resting = (1 + tied) / (1 - tied) / means.size
     healthy.mean[i] = means.mean()
     healthy.spread[i] = max(means.std(ddof=1), 1e-9) * np.sqrt(moving + resting)
     healthy.freedom[i] = max(3.0, means.size * (1 - tied**2) / (1 + tied**2) - 1)
     healthy.ready[i] = 1
+
+
+def _smoothed(means: Floats) -> Floats:
+    """Return the path of the smoothed mean over bins, from zero."""
+    path, at = np.empty(means.size), 0.0
+    for k, mean in enumerate(means.tolist()):
+        at += _SLOW * (mean - at)
+        path[k] = at
+    return path
 
 
 def _correlation(before: Floats, after: Floats) -> float:
@@ -175,7 +183,7 @@ def slow_limits(
     an innovation, so that an operating point which the good period did not show is not called a
     drift at once.
     """
-    limits: Floats = student.isf(slow_rate / 2, healthy.freedom) * healthy.spread
+    limits: Floats = -stdtrit(healthy.freedom, slow_rate / 2) * healthy.spread
     return np.maximum(limits, least_shift)
 
 
@@ -204,7 +212,8 @@ def report(
     fast = np.zeros(which.size)
     _rarities(state.size, healthy.table, -np.log10(tail.LEVELS), which, fast)
     off = np.abs(state.mean - healthy.mean)[which] / healthy.spread[which]
-    slow = -(student.logsf(off, healthy.freedom[which]) + np.log(2)) / np.log(10)
+    with np.errstate(divide="ignore"):  # further off than a float can tell: 300
+        slow = -np.log10(2 * stdtr(healthy.freedom[which], -off))
     ready = healthy.ready[which] > 0
     return np.where(ready, fast, 0.0), np.where(ready, np.clip(slow, 0, 300), 0.0)
 

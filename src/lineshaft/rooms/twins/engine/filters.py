@@ -16,7 +16,15 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numba import float64, int64, njit, types
 
-from lineshaft.rooms.twins.engine.compiled import A1, A2, A3, ADVANCE, I1, MEASURE
+from lineshaft.rooms.twins.engine.compiled import (
+    A1,
+    A2,
+    A3,
+    ADVANCE,
+    I1,
+    MEASURE,
+    kernel,
+)
 
 __all__ = [
     "BAD_VALUE", "BELIEVED", "ESTIMATED", "INPUT", "KALMAN", "LATE", "OPEN", "RESTARTED", "RING",
@@ -427,7 +435,7 @@ def _take(
     return 0.0, np.nan
 
 
-@njit(types.void(ADVANCE, MEASURE, int64, float64, _FLEET, I1, I1, I1, A1, A1, A1, I1), **_COMPILE)
+@kernel(types.void(ADVANCE, MEASURE, int64, float64, _FLEET, I1, I1, I1, A1, A1, A1, I1))
 def run_filters(
     advance: Any, measure: Any, method: int, longest: float, f: Any, twin: Any, port: Any,
     at: Any, value: Any, estimate: Any, surprise: Any, flag: Any,

@@ -160,6 +160,16 @@ class _Group:
         self.scale, self.offset = (np.array(c, np.float64) for c in columns[3:5])
         self.clock, self.own = (np.array(c, np.int64) for c in columns[5:])
 
+    def load(self, saved: Mapping[str, Array], key: str, twins: Mapping[str, Twin]) -> None:
+        """Become what was saved under a key; raises KeyError or ValueError where that does not
+        fit."""
+        self.emitted = saved[f"{key}:emitted"].copy()
+        self.wire(twins)
+        self.runner.load(_below(saved, f"{key}:"))
+        self.scores.load(_below(saved, f"{key}:score:"))
+        for number, watch in self.watches.items():
+            watch.load(_below(saved, f"{key}:watch:{number}:"))
+
     def _learn(self, twin: Twin) -> None:
         """Read what a twin was taught, where that is something new."""
         before = self._learned.get(twin.id)
@@ -186,6 +196,8 @@ class Runtime:
         self._about: Array | None = None
         #: Twins that cannot be run, and why.
         self.refused: dict[str, str] = {}
+        #: What of a snapshot could not be used, and why.
+        self.lost: list[str] = []
 
     def set(self, twins: Iterable[Twin]) -> None:
         """Run these twins and no others; those that run already keep their state, unless they are
@@ -358,22 +370,29 @@ class Runtime:
         return saved
 
     def load(self, saved: Mapping[str, Array]) -> None:
-        """Become what was saved; this has no twins yet. Raises where it can't be read."""
+        """Become what was saved; this has no twins yet. Raises where it can't be read. Twins that
+        cannot be run any more, or whose behaviour has other states now, are left out (`lost` says
+        why): `set` takes the latter anew."""
         about = json.loads(saved["about"].tobytes())
         for text, number, revision, learned in about["twins"]:
             parts = {name: bytes.fromhex(part) for name, part in learned.items()}
             twin = Twin.from_json(text, id=number, revision=revision, learned=parts)
-            kind = self._kind_of(twin)
+            try:
+                kind = self._kind_of(twin)
+            except Refused as error:
+                self.lost.append(str(error))
+                continue
             group = self._group(kind)
             group.rows[twin.id] = about["rows"][kind.key][twin.id]
             self.twins[twin.id], self._key[twin.id] = twin, kind.key
-        for key, group in self._groups.items():
-            group.emitted = saved[f"{key}:emitted"].copy()
-            group.wire(self.twins)
-            group.runner.load(_below(saved, f"{key}:"))
-            group.scores.load(_below(saved, f"{key}:score:"))
-            for number, watch in group.watches.items():
-                watch.load(_below(saved, f"{key}:watch:{number}:"))
+        for key, group in list(self._groups.items()):
+            try:
+                group.load(saved, key, self.twins)
+            except (ValueError, KeyError) as error:
+                self.lost.append(f"{len(group.rows)} twins of '{key}' begin anew: {error}")
+                for number in group.rows:
+                    del self.twins[number], self._key[number]
+                del self._groups[key]
         clocks = json.loads(saved["clocks"].tobytes())
         self._clocks = {int(n): PlantTime(*c) for n, c in clocks.items()}
 

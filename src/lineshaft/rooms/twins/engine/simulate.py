@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 from numba import float64, njit, types
 
-from lineshaft.rooms.twins.engine.compiled import A1, A2, A3, ADVANCE, I1, MEASURE
+from lineshaft.rooms.twins.engine.compiled import (
+    A1,
+    A2,
+    A3,
+    ADVANCE,
+    I1,
+    MEASURE,
+    kernel,
+)
 
 __all__ = ["simulate", "simulate_each"]
 
 
-@njit(
-    types.void(ADVANCE, MEASURE, A1, A1, A1, A2, I1, float64, A2, A2),
-    cache=True, nogil=True, error_model="numpy",
-)  # fmt: skip
 def simulate(
     advance: Any, measure: Any, x0: Any, p: Any, times: Any, u: Any, delays: Any,
     longest_s: float, out_x: Any, out_y: Any,
@@ -28,6 +32,15 @@ def simulate(
     `x0 (n,)` holds at the first time; `u (T, m)` row k from times[k] on, later by the parameter
     that `delays (m,)` names by its index in `p` (-1: none). Before the first row acts, it holds.
     """
+    simulate_each(advance, measure, x0[None], p[None], times, u, delays, longest_s, out_x,
+                  out_y[None])  # fmt: skip
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _simulate(
+    advance: Any, measure: Any, x0: Any, p: Any, times: Any, u: Any, delays: Any,
+    longest_s: float, out_x: Any, out_y: Any,
+) -> None:  # fmt: skip
     n, m, number = x0.shape[0], u.shape[1], times.shape[0]
     x, after, held = x0.copy(), x0.copy(), u[0].copy()
     coming = np.zeros(m, np.int64)
@@ -58,10 +71,7 @@ def simulate(
         measure(x, held, p, out_y[k])
 
 
-@njit(
-    types.void(ADVANCE, MEASURE, A2, A2, A1, A2, I1, float64, A2, A3),
-    cache=True, nogil=True, error_model="numpy",
-)  # fmt: skip
+@kernel(types.void(ADVANCE, MEASURE, A2, A2, A1, A2, I1, float64, A2, A3))
 def simulate_each(
     advance: Any, measure: Any, x0: Any, p: Any, times: Any, u: Any, delays: Any,
     longest_s: float, out_x: Any, out_y: Any,
@@ -69,4 +79,4 @@ def simulate_each(
     """Simulate S machines under the same inputs: `x0 (S, n)`, `p (S, k)`, `out_y (S, T, r)`;
     `out_x (T, n)` keeps the states of the last."""
     for i in range(x0.shape[0]):
-        simulate(advance, measure, x0[i], p[i], times, u, delays, longest_s, out_x, out_y[i])
+        _simulate(advance, measure, x0[i], p[i], times, u, delays, longest_s, out_x, out_y[i])

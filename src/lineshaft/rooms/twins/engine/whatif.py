@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numba import float64, int64, njit, typed, types
+from numba import float64, int64, typed, types
 
 from lineshaft.core.errors import Refused
 from lineshaft.rooms.twins.engine.behaviour import Behaviour, Vector
@@ -24,6 +24,7 @@ from lineshaft.rooms.twins.engine.compiled import (
     I1,
     MEASURE,
     compile_behaviour,
+    kernel,
 )
 
 __all__ = ["Change", "Futures", "Member", "Source", "moved", "run_futures"]
@@ -209,13 +210,10 @@ def _drawn(
     return np.concatenate(states, 1), np.ascontiguousarray(np.concatenate(parameters, 1))
 
 
-@njit(
-    types.void(
-        types.ListType(ADVANCE), types.ListType(MEASURE), A1, I1, I1, I1, I1, I1, I1, I1, A1, A1,
-        A1, A2, float64, A2, A2, I1, A3, A3,
-    ),
-    cache=True, nogil=True, error_model="numpy",
-)  # fmt: skip
+@kernel(types.void(
+    types.ListType(ADVANCE), types.ListType(MEASURE), A1, I1, I1, I1, I1, I1, I1, I1, A1, A1,
+    A1, A2, float64, A2, A2, I1, A3, A3,
+))  # fmt: skip
 def _run(
     advance: Any, measure: Any, longest: Any, states: Any, inputs: Any, outputs: Any,
     parameters: Any, link: Any, column: Any, delay: Any, low: Any, high: Any, held: Any,
