@@ -220,14 +220,12 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     """Return the application, what must run beside it, its people and its live stream."""
     from lineshaft.app_decide import decide_doors
     from lineshaft.app_schedule import schedule_doors
+    from lineshaft.app_twins import twin_doors
     from lineshaft.clock import now_us
     from lineshaft.records import open_records
     from lineshaft.rooms.connect.board import SourceBoard
     from lineshaft.rooms.connect.routes import router as connect_router
     from lineshaft.rooms.connect.store import SourceStore
-    from lineshaft.rooms.history.exchange_routes import router as exchange_router
-    from lineshaft.rooms.history.grid_routes import router as grid_router
-    from lineshaft.rooms.history.routes import router as history_router
     from lineshaft.rooms.history.service import HistoryService
     from lineshaft.rooms.history.tail import Tail
     from lineshaft.rooms.plant.routes import router as plant_router
@@ -239,7 +237,6 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     from lineshaft.web.limits import limits_router
     from lineshaft.web.live import Live
     from lineshaft.web.people import People
-    from lineshaft.web.sql_routes import router as sql_router
 
     bus, folder = ground.bus, ground.folder
     engine = open_records(folder / "records.sqlite")
@@ -254,6 +251,7 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     overview, limits = _overview(ground, engine, tail, lambda: len(signals.list()))
     imports, exports = _exchange(ground, engine, signals, history)
     calculations, calculation_doors = _calculations(bus, engine, signals, history, listeners)
+    twins, demo_twins = twin_doors(ground, engine, signals, history, _Panel(bus))
     loop_doors, demo_loop = decide_doors(ground, engine, signals, calculations, _Panel(bus))
     schedule_router, scheduling = schedule_doors(ground, engine)
     routers = [
@@ -265,12 +263,9 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
         plant_router(PlantService(signals, bus)),
         desk_router(Desk(engine, signals.missing)),
         connect_router(bus, board),
-        history_router(history, signals.by_sid),
-        grid_router(history, signals.by_sid),
-        exchange_router(imports, exports),
+        *_history_routers(history, signals, imports, exports, queries),
         calculation_doors,
-        sql_router(queries),
-        _twin_doors(bus, engine, signals, history, folder / "twins"),
+        twins,
         loop_doors,
         _ledger_doors(bus, engine),
         schedule_router,
@@ -278,7 +273,7 @@ def build_web(ground: Ground) -> tuple[Any, list[Any], "People", "Live"]:
     hearing = _hear_states(bus, overview, board, live)
     background = [tail.run(), live.follow_facts(), overview.measure(), hearing, queries.attend(),
                   imports.run(), exports.run(), calculations.run(), limits.run(),
-                  *demo_loop, *scheduling]  # fmt: skip
+                  *demo_loop, *scheduling, *demo_twins]  # fmt: skip
     api = _watched_api(routers, ground, overview, board, history)
     return api, background, people, live
 
@@ -345,6 +340,23 @@ async def _hear_states(bus: Bus, overview: "Overview", board: "SourceBoard", liv
     await live.look_at_sources()
 
 
+def _history_routers(
+    history: "HistoryService", signals: "SignalStore", imports: "Imports", exports: "Exports",
+    queries: "SqlDesk",
+) -> "list[APIRouter]":  # fmt: skip
+    from lineshaft.rooms.history.exchange_routes import router as exchange_router
+    from lineshaft.rooms.history.grid_routes import router as grid_router
+    from lineshaft.rooms.history.routes import router as history_router
+    from lineshaft.web.sql_routes import router as sql_router
+
+    return [
+        history_router(history, signals.by_sid),
+        grid_router(history, signals.by_sid),
+        exchange_router(imports, exports),
+        sql_router(queries),
+    ]
+
+
 def _sql_desk(
     ground: Ground, engine: "Engine", history: "HistoryService", board: "SourceBoard"
 ) -> "SqlDesk":
@@ -406,26 +418,6 @@ def _ledger_doors(bus: Bus, engine: "Engine") -> "APIRouter":
     from lineshaft.web.ledger_routes import ledger_router
 
     return ledger_router(EvidenceService(Ledger(engine), bus))
-
-
-def _twin_doors(
-    bus: Bus, engine: "Engine", signals: "SignalStore", history: "HistoryService", folder: Path
-) -> "APIRouter":
-    from lineshaft.rooms.plant.conversion import conversion
-    from lineshaft.rooms.twins.draft_routes import add_drafts
-    from lineshaft.rooms.twins.drafts import DraftService
-    from lineshaft.rooms.twins.fmi.shelf import FmuShelf
-    from lineshaft.rooms.twins.model import FMUS
-    from lineshaft.rooms.twins.routes import router
-    from lineshaft.rooms.twins.service import TwinService
-    from lineshaft.rooms.twins.store import TwinStore
-
-    def listed(prefix: str, source: str) -> Sequence[Signal]:
-        return [one.signal for one in signals.list(prefix=prefix, source=source)]
-
-    twins = TwinService(TwinStore(engine), bus, signals, history, signals.by_sid, conversion,
-                        FmuShelf(folder / FMUS))  # fmt: skip
-    return add_drafts(router(twins), DraftService(twins.worker, history, listed, conversion))
 
 
 def describe_api() -> dict[str, Any]:

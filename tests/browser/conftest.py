@@ -28,6 +28,7 @@ ARGUMENTS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+TWINS = 4  # of the demo's plant
 
 
 @dataclass
@@ -73,20 +74,28 @@ def wait_for(what: Callable[[], Any], limit_s: float = 90) -> Any:
         time.sleep(0.1)
 
 
+def _arguments(request: pytest.FixtureRequest) -> list[str]:
+    return list(getattr(request.module, "DEMO_ARGUMENTS", ()))
+
+
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def demo(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Demo]:
+    """The demo, with the module's `DEMO_ARGUMENTS` where it has any; its twins are there."""
     if not (STATIC / "index.html").exists():
         pytest.fail("the console is not built: run it through ./dev test")
     running = Demo(tmp_path_factory.mktemp("demo") / "data", free_port())
     command = [
         sys.executable, "-c", "from lineshaft.cli import main; main()", "demo",
-        "--data", str(running.folder), "--port", str(running.port),
+        "--data", str(running.folder), "--port", str(running.port), *_arguments(request),
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         wait_for(lambda: running.sid("/reactor/pressure"))
         sid = running.sid("/reactor/pressure")
         wait_for(lambda: running.call(f"last?sid={sid}")["v"])
+        wait_for(lambda: len(running.call("twins")["twins"]) == TWINS)
         yield running
     finally:
         process.send_signal(signal.SIGTERM)

@@ -94,11 +94,28 @@ def test_the_source_is_connected_and_secured(tep: Platform) -> None:
     assert (source["task"], source["link"]) == ("running", "connected")
     assert (source["policy"], source["mode"]) == ("Basic256Sha256", "SignAndEncrypt")
     assert source["user"] and source["certificate"]["trusted"]
-    assert source["signals"] == len(tep.signals()) > 41 + 12 + 9
+    own = [path for path, signal in tep.signals().items() if signal["source"] == "demo"]
+    assert source["signals"] == len(own) > 41 + 12 + 9
     until("its rate is known", lambda: tep.source()["rate"] > 10)
     assert "password" not in str(source).lower()
     kinds = [fact["kind"] for fact in tep.facts("task.started", "link.connected", "link.gap")]
     assert kinds == ["task.started", "link.connected"]
+
+
+def test_its_twins_are_there_and_follow(tep: Platform) -> None:
+    def followed() -> Any:
+        twins = tep.get("twins")["twins"]
+        return len(twins) == 4 and all(one["state"] == "untaught" for one in twins) and twins
+
+    twins = until("four twins follow their machines", followed)
+    signals = {signal["sid"]: path for path, signal in tep.signals().items()}
+    for twin in twins:
+        own = twin["estimates"]["level"], twin["outputs"]["level"]
+        rows = tep.get("last", sid=",".join(map(str, own)))
+        shown = dict(zip(rows["sid"], rows["v"], strict=True))
+        assert shown[own[0]] == pytest.approx(shown[own[1]], rel=0.2), twin["name"]
+        assert signals[own[0]].startswith(twin["machine"] + "/")
+        assert signals[twin["clock"]] == f"{TEP}/plant/speed"
 
 
 def test_no_process_was_started_twice(tep: Platform) -> None:

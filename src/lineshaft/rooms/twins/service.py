@@ -29,7 +29,7 @@ from lineshaft.rooms.twins.fmi.shelf import PREFIX, FmuShelf, ports_of
 from lineshaft.rooms.twins.model import IDENTIFIED, SCORE, SOURCE, Asked, Binding, Future, Twin
 from lineshaft.rooms.twins.plugins import behaviours
 from lineshaft.rooms.twins.store import TwinStore
-from lineshaft.rooms.twins.work import Worker
+from lineshaft.rooms.twins.work import LONGEST_S, Worker
 
 __all__ = ["Question", "TwinService", "TwinState"]
 
@@ -250,13 +250,14 @@ class TwinService:
         return await asyncio.to_thread(aligned, sid, ts, v, q, sids, clock=twin.clock, most=most)
 
     async def fit(
-        self, number: str, start: int, end: int, free: Sequence[str] | None
-    ) -> tuple[Twin, Mapping[str, Any]]:
+        self, number: str, start: int, end: int, free: Sequence[str] | None,
+        within_s: float = LONGEST_S,
+    ) -> tuple[Twin, Mapping[str, Any]]:  # fmt: skip
         """Return a twin with figures fitted to a period, and how well they fit; nothing is
         kept."""
         twin = await asyncio.to_thread(self._store.get, number)
         series = await self._series(twin, start, end)
-        fitted, quality = await self._worker.run("fit_twin", twin, series, free)
+        fitted, quality = await self._worker.run("fit_twin", twin, series, free, within_s=within_s)
         return fitted, quality
 
     async def identify(
@@ -279,13 +280,22 @@ class TwinService:
             await self._keep(replace(fitted, id=number), revision)
         return await self.get(number)
 
-    async def learn(self, number: str, start: int, end: int) -> TwinState:
+    async def learn(
+        self, number: str, start: int, end: int, within_s: float = LONGEST_S
+    ) -> TwinState:
         """Teach a twin how it looks when all is well, from a good period."""
         twin = await asyncio.to_thread(self._store.get, number)
         series = await self._series(twin, start, end)
-        taught = await self._worker.run("learn_twin", twin, series, self.fmus)
+        taught = await self._worker.run("learn_twin", twin, series, self.fmus, within_s=within_s)
         async with self._write:
             await self._keep(taught, twin.revision)
+        return await self.get(number)
+
+    async def forget(self, number: str) -> TwinState:
+        """Have a twin forget how it looks when all is well; its figures stay."""
+        twin = await asyncio.to_thread(self._store.get, number)
+        async with self._write:
+            await self._keep(replace(twin, healthy=b"", monitor=b""), twin.revision)
         return await self.get(number)
 
     async def states_at(self, number: str, at: int | None) -> Mapping[str, float | None]:

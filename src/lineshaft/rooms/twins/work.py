@@ -1,8 +1,8 @@
 """What takes long is done in a process of its own: fits, learning, futures.
 
 Rules: a job is a plain function of what it is given, so that it gives the same anywhere; one worker
-is kept warm, with its kernels compiled; a job that overruns its time ends with its process, and
-the next one starts a new one.
+is kept warm, with its kernels loaded, and ends when nobody asked for a while, for it takes 200 MB;
+a job that overruns its time ends with its process, and the next one starts a new one.
 """
 
 import asyncio
@@ -14,9 +14,10 @@ from typing import Any, Final
 from lineshaft.children import die_with_parent
 from lineshaft.core.errors import Broken
 
-__all__ = ["Worker"]
+__all__ = ["LONGEST_S", "Worker"]
 
-_LONGEST_S: Final = 120.0
+LONGEST_S: Final = 120.0
+_IDLE_S: Final = 120.0
 
 
 class Worker:
@@ -25,11 +26,14 @@ class Worker:
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
         self._turn = asyncio.Lock()
+        self._ending: asyncio.TimerHandle | None = None
 
-    async def run(self, job: str, *arguments: Any, within_s: float = _LONGEST_S) -> Any:
+    async def run(self, job: str, *arguments: Any, within_s: float = LONGEST_S) -> Any:
         """Return what the job of that name in `jobs` returns; raise what it raises, or Broken
         where it took too long."""
         async with self._turn:
+            if self._ending is not None:
+                self._ending.cancel()
             if self._pool is None:
                 context = multiprocessing.get_context("spawn")
                 self._pool = ProcessPoolExecutor(1, context, initializer=die_with_parent)
@@ -47,6 +51,8 @@ class Worker:
                     hint="Ask for less; it may have run out of memory",
                     code="twin.worker",
                 ) from error
+            finally:
+                self._ending = loop.call_later(_IDLE_S, self.close)
 
     def close(self) -> None:
         """End the process, whatever it does."""
