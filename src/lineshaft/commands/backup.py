@@ -89,6 +89,7 @@ def restore(
                 "signals",
                 "messages",
                 "tables",
+                "entries",
                 "epochs",
             )
         }
@@ -98,6 +99,7 @@ def restore(
     typer.echo(f"  {proof.files:,} files, {proof.bytes:,} bytes: every hash is that of the backup")
     typer.echo(f"  {proof.rows:,} rows of {proof.signals:,} signals: every figure is the same")
     typer.echo(f"  {proof.tables:,} rows of the database: the same in each table")
+    typer.echo(f"  {proof.entries:,} entries of the ledger: they give the roots that were signed")
     typer.echo(f"  {proof.messages:,} messages accepted after the cut: in the new stream")
     for stream, epoch in proof.epochs.items():
         typer.echo(f"  {stream}: epoch {epoch} is open")

@@ -2,7 +2,8 @@
 
 The order makes it one moment: the writer commits what it has; the database is copied (the cut); the
 files that the copy names are held; what the streams carry after the cut's position is written down
-by number. So every sample accepted before this began is in exactly one of the files or messages.
+by number. So every sample accepted before this began is in exactly one of the files or messages. Of
+the two that read the stream of Facts the one behind counts: what the other knows, it knows again.
 """
 
 import asyncio
@@ -94,7 +95,9 @@ async def _cut(bus: Bus, data: Path, hold: Path, work: Path) -> tuple[Cut, tuple
             missing.add(gone)
             continue
         names = (data_stream(site), fact_stream(site), f"QUARANTINE_{site}")
-        streams = [await save_messages(bus, name, cut.stream(name), work) for name in names]
+        known = [cut.read_by_all(name) if name == names[1] else cut.stream(name) for name in names]
+        streams = [await save_messages(bus, name, row, work)
+                   for name, row in zip(names, known, strict=True)]  # fmt: skip
         if not any(_was_purged(data, cut) for stream in streams if stream.gone):
             return cut, tuple(streams)
     if len(missing) == 1:

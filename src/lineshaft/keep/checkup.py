@@ -15,7 +15,7 @@ from lineshaft.bus.client import data_stream, fact_stream
 from lineshaft.bus.server import prepare_server
 from lineshaft.core.errors import LineshaftError
 from lineshaft.instance import MARK, is_taken
-from lineshaft.keep import checks
+from lineshaft.keep import checks, evidence
 from lineshaft.keep.checks import Verdict
 from lineshaft.keep.cut import Cut, copy_database, read_cut
 from lineshaft.keep.ground import running_bus
@@ -56,6 +56,9 @@ async def check_up(settings: Settings) -> list[Finding]:
     if "cannot be read" not in database.text and "damaged" not in database.text:
         cut, looks = await asyncio.to_thread(_look_at_catalogue, folder)
         found += looks
+        found.append(await asyncio.to_thread(
+            _take, "ledger", evidence.ledger, folder / "records.sqlite"
+        ))  # fmt: skip
     found += await _look_at_bus(settings, cut) if running else [_take("bus", _server, settings)]
     if running:
         found.append(_take("processes", _processes, folder))

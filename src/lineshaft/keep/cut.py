@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 from sqlalchemy import Engine, create_engine
 
 from lineshaft.core.errors import Broken
+from lineshaft.ledger.store import LedgerStore
 from lineshaft.records.migrate import HEAD, known_version, migrate
 from lineshaft.rooms.history.files import rollup_path
-from lineshaft.rooms.history.model import FileEntry, StreamRow
+from lineshaft.rooms.history.model import Checkpoint, FileEntry, StreamRow
 from lineshaft.rooms.history.store import Catalogue
 
 __all__ = [
@@ -32,16 +33,26 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What one copy of the database says: its version, rows a table, streams and their files."""
+    """What one copy of the database says: its version, rows a table, streams and their files, and
+    how far the ledger has read its stream (None before it began)."""
 
     records: str
     tables: dict[str, int]
     streams: tuple[StreamRow, ...]
     files: tuple[FileEntry, ...]
+    ledger: StreamRow | None = None
 
     def stream(self, name: str) -> StreamRow | None:
         """Return what it knows of a stream."""
         return next((row for row in self.streams if row.name == name), None)
+
+    def read_by_all(self, name: str) -> StreamRow | None:
+        """Return how far the stream of Facts was read by its keeper and by that of the ledger: the
+        row of the one that is behind, None where one has read nothing of it."""
+        row, ledger = self.stream(name), self.ledger
+        if row is None or ledger is None or ledger.token != row.token:
+            return None
+        return min(row, ledger, key=lambda one: one.last.position)
 
 
 def copy_database(source: Path, copy: Path) -> None:
@@ -84,13 +95,24 @@ def read_cut(copy: Path) -> Cut:
 def _catalogued(copy: Path, version: str, tables: dict[str, int], names: list[str]) -> Cut:
     rows: list[StreamRow] = []
     files: list[FileEntry] = []
+    ledger: StreamRow | None = None
     engine = _engine(copy)
     for name in names:
         row, named = Catalogue(engine, name).files()
+        ledger = _ledger(engine, name) or ledger
         rows += [row] if row else []
         files += named
     engine.dispose()
-    return Cut(version, tables, tuple(rows), tuple(files))
+    return Cut(version, tables, tuple(rows), tuple(files), ledger)
+
+
+def _ledger(engine: Engine, stream: str) -> StreamRow | None:
+    state = LedgerStore(engine, stream).state()
+    if state is None:
+        return None
+    point = state.point
+    last = Checkpoint(point.epoch, point.position, point.message_id)
+    return StreamRow(stream, point.token, state.lease, last, state.size)
 
 
 def row_counts(connection: sqlite3.Connection) -> dict[str, int]:

@@ -21,6 +21,7 @@ from lineshaft.core.errors import Broken, Refused
 from lineshaft.core.facts import Fact
 from lineshaft.instance import MARK, MARK_TEXT, RESTORING, only_instance
 from lineshaft.keep.cut import row_counts
+from lineshaft.keep.evidence import look
 from lineshaft.keep.figures import figures, figures_from
 from lineshaft.keep.ground import serve_bus
 from lineshaft.keep.manifest import Manifest, StreamCut
@@ -51,6 +52,7 @@ class Proof:
     signals: int
     messages: int
     tables: int
+    entries: int
     epochs: dict[str, int]
 
 
@@ -65,7 +67,7 @@ async def restore_backup(backup: Path, folder: Path, progress: Progress) -> Proo
         _begin(folder)
         with only_instance(folder):
             await asyncio.to_thread(_write, reader, manifest, folder, progress)
-            (files, size, rows), tables = await asyncio.to_thread(
+            (files, size, rows), tables, entries = await asyncio.to_thread(
                 _prove, reader, manifest, folder, progress
             )
             settings = _settings(folder)
@@ -75,7 +77,7 @@ async def restore_backup(backup: Path, folder: Path, progress: Progress) -> Proo
                 epochs = await _open_epochs(bus, folder, manifest)
             _end(folder)
     return Proof(manifest, str(folder), files, size, rows, manifest.signals, sum(messages), tables,
-                 epochs)  # fmt: skip
+                 entries, epochs)  # fmt: skip
 
 
 def _check_empty(folder: Path) -> None:
@@ -119,8 +121,9 @@ def _write(reader: Reader, manifest: Manifest, folder: Path, progress: Progress)
 
 def _prove(
     reader: Reader, manifest: Manifest, folder: Path, progress: Progress
-) -> tuple[tuple[int, int, int], int]:
-    """Read back every file; return how many files, bytes, rows and tables there are."""
+) -> tuple[tuple[int, int, int], int, int]:
+    """Read back every file; return how many files, bytes, rows, rows of tables and entries of the
+    ledger there are."""
     here = [e for e in manifest.files if e.role not in {"messages", "figures", "settings"}]
     total = sum(entry.size for entry in here)
     tell = counting(progress, "reading back", 2 * total)
@@ -132,6 +135,7 @@ def _prove(
     if tables != dict(manifest.tables):
         raise _differs("records.sqlite")
     migrate(folder / "records.sqlite")
+    entries = look(folder / "records.sqlite", None).size
     readable = [
         folder / entry.name for entry in here
         if entry.role == "samples" and entry.name.removeprefix("history/") not in manifest.damaged
@@ -141,7 +145,7 @@ def _prove(
     found = figures(readable, tell)
     if found != wanted:
         raise _differs("the rows of history")
-    return (len(here), total, sum(found["rows"])), sum(tables.values())
+    return (len(here), total, sum(found["rows"])), sum(tables.values()), entries
 
 
 def _settings(folder: Path) -> Settings:

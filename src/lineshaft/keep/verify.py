@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lineshaft.keep.cut import Cut, parts_of, read_cut
+from lineshaft.keep.evidence import look
 from lineshaft.keep.figures import figures_from, total_rows
 from lineshaft.keep.manifest import Manifest, refuse
 from lineshaft.keep.messages import read_messages
 from lineshaft.keep.vessel import Progress, Reader, copy_hashed, counting, hash_file, open_backup
+from lineshaft.ledger.verify import Tampered
 
 __all__ = ["verified", "verify_backup"]
 
@@ -32,8 +34,11 @@ def verified(path: Path, progress: Progress) -> Iterator[tuple[Reader, Manifest]
                 copy_hashed(file, copy, lambda _: None)
             try:
                 cut = read_cut(copy)
+                look(copy, None, immutable=True)
             except (sqlite3.Error, ValueError) as error:
                 raise refuse(f"its database cannot be read: {error}") from None
+            except Tampered as error:
+                raise refuse(f"its ledger was changed: {error}") from None
         _check_names(manifest, cut)
         _check_counts(reader, manifest, cut)
         yield reader, manifest
