@@ -5,6 +5,7 @@ import dataclasses
 import json
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -36,12 +37,22 @@ async def connected(house: House, feed: Feed, made: Made, name: str) -> dict[str
     return {port: sids[one] for port, one in made.ports.items()}
 
 
+async def drafted(house: House, body: dict[str, Any]) -> httpx.Response:
+    """Ask for a draft and look in until it is done or refused."""
+    answer = await asyncio.to_thread(house.ask, "POST", "twins/draft", {**body, "wait_s": 0})
+    async with asyncio.timeout(180):
+        while answer.status_code == 200 and answer.json()["state"] != "done":
+            path = f"twins/draft/{answer.json()['id']}"
+            answer = await asyncio.to_thread(house.ask, "GET", path, wait_s=5)
+    return answer
+
+
 async def test_a_draft_is_asked_for_taken_and_runs(house: House, feed: Feed) -> None:
     made = machine("lag", "en", 3, rows=500)
     bare = [dataclasses.replace(one, unit="") for one in made.signals]
     ports = await connected(house, feed, dataclasses.replace(made, signals=bare), "press-3")
     path = "lineshaft/demo/test/web/press-3"
-    answer = await asyncio.to_thread(house.post, "twins/draft", {"machine": path})
+    answer = (await drafted(house, {"machine": path})).json()
     assert (answer["state"], answer["machine"]) == ("done", path)
     assert answer["done"] == answer["total"] >= len(answer["drafts"]) > 0
     best = answer["drafts"][0]
@@ -74,13 +85,16 @@ async def test_a_draft_is_asked_for_taken_and_runs(house: House, feed: Feed) -> 
     assert wrong.returncode == 2 and "no number 40" in wrong.stderr
 
 
-async def test_a_draft_can_be_followed(house: House, feed: Feed) -> None:
+async def test_a_draft_is_waited_for_or_followed(house: House, feed: Feed) -> None:
     await connected(house, feed, machine("lag", "zh", 4, rows=300), "press-4")
+    asked = {"machine": "lineshaft/demo/test/web/press-4", "wait_s": 80}
+    waited = (await asyncio.to_thread(house.ask, "POST", "twins/draft", asked)).json()
+    assert waited["state"] == "done" and waited["drafts"]
     asked = {"machine": "lineshaft/demo/test/web/press-4", "wait_s": 0}
-    begun = await asyncio.to_thread(house.post, "twins/draft", asked)
+    begun = (await asyncio.to_thread(house.ask, "POST", "twins/draft", asked)).json()
     assert begun["state"] in ("looking", "fitting") and begun["drafts"] == []
-    done = await asyncio.to_thread(house.get, f"twins/draft/{begun['id']}", wait_s=60)
-    assert done["state"] == "done" and done["drafts"]
+    followed = (await drafted(house, asked)).json()
+    assert followed["drafts"] == waited["drafts"]
 
 
 def refused(house: House, body: dict[str, Any]) -> tuple[int, str, str]:
@@ -116,7 +130,8 @@ async def test_a_period_in_which_nothing_moved_is_refused(house: House, feed: Fe
     feed.number = await feed.bus.publish(block)
     await feed.wait()
     body: dict[str, Any] = {"machine": "lineshaft/demo/test/web/still"}
-    status, code, text = await asyncio.to_thread(refused, house, body)
-    assert (status, code) == (400, "twin.draft") and "moved" in text
+    answer = await drafted(house, body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "twin.draft")
+    assert "moved" in answer.text
     body |= {"from": START, "to": START}
     assert (await asyncio.to_thread(refused, house, body))[1] == "query.range"
