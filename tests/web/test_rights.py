@@ -28,9 +28,10 @@ from tests.web.test_people import MARK, browser, person
 # Written down again, apart from the table that the platform uses.
 PLANT = {"history", "signals", "sources", "certificates", "panel", "system", "notes", "views",
          "calculations", "imports", "exports", "backup", "twins", "decisions",
-         "ledger"}  # fmt: skip
+         "ledger", "schedules"}  # fmt: skip
 VIEWER = {f"{kind}.read" for kind in PLANT}
-OPERATOR = VIEWER | {"notes.write", "views.write", "panel.write", "decisions.approve"}
+OPERATOR = VIEWER | {"notes.write", "views.write", "panel.write", "decisions.approve",
+                     "schedules.report"}  # fmt: skip
 ENGINEER = (
     OPERATOR
     | {
@@ -44,13 +45,14 @@ ENGINEER = (
             "exports",
             "twins",
             "decisions",
+            "schedules",
         )
     }
     | {"decisions.promote"}
 )
 EVERYTHING = {f"{kind}.{action}" for kind in PLANT | {"people", "tokens", "audit"}
               for action in ("read", "write", "admin")}  # fmt: skip
-EVERYTHING |= {"decisions.approve", "decisions.promote"}
+EVERYTHING |= {"decisions.approve", "decisions.promote", "schedules.report"}
 HELD = {"viewer": VIEWER, "operator": OPERATOR, "engineer": ENGINEER, "administrator": EVERYTHING}
 OPERATIONS = [
     (method.upper(), path, operation["x-right"])
