@@ -31,6 +31,7 @@ _MOST_TIMES: Final = 8
 _WINDOW_US: Final = 6 * 3600 * 1_000_000
 _SHORTEST_US: Final = 60 * 1_000_000
 _KEPT: Final = 20
+_LONGEST_S: Final = 300.0  # for one step; nobody waits at a desk for it
 _OURS: Final = frozenset({SOURCE, "calculation", "decide"})  # what the platform says of machines
 
 
@@ -136,11 +137,12 @@ class DraftService:
         columns = await self._rows(run, wanted, is_given=is_given)
         lines = await asyncio.to_thread(self._lines, numbers)
         found = await self._worker.run("draft_look", run.base, signals, columns, lines, clocks,
-                                       speeds)  # fmt: skip
+                                       speeds, within_s=_LONGEST_S)  # fmt: skip
         run.state, run.total = "fitting", len(found.candidates)
         clock, trials = found.clock[0] if found.clock else None, []
         for candidate in found.candidates:
-            trial = await self._worker.run("draft_candidate", candidate, clock)
+            trial = await self._worker.run("draft_candidate", candidate, clock,
+                                           within_s=_LONGEST_S)  # fmt: skip
             trials += [trial] if trial is not None else []
             run.done += 1
         if not trials:
