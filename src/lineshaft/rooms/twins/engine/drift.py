@@ -215,7 +215,7 @@ def report(
     with np.errstate(divide="ignore"):  # further off than a float can tell: 300
         slow = -np.log10(2 * stdtr(healthy.freedom[which], -off))
     ready = healthy.ready[which] > 0
-    return np.where(ready, fast, 0.0), np.where(ready, np.clip(slow, 0, 300), 0.0)
+    return np.where(ready, fast, 0.0), np.where(ready, np.clip(slow, 0, 300) + 0.0, 0.0)  # no -0
 
 
 @njit(cache=True)
