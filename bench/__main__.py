@@ -8,11 +8,12 @@ from bench.figures import show
 
 NAMES = {
     "api": 10.0, "breakdown": 10.0, "calibration": 0.0, "drift": 0.0, "fmi": 0.0, "guards": 0.0,
-    "ingest": 300.0, "jobshop": 10.0, "late": 60.0, "latency": 30.0, "ledger": 0.0, "peers": 20.0,
-    "query": 20.0, "size": 60.0, "start": 0.0, "tep-fdd": 0.0, "tep-twin": 0.0, "twins": 60.0,
-    "value": 0.0, "whatif": 0.0,
+    "ingest": 300.0, "jobshop": 10.0, "late": 60.0, "latency": 30.0, "ledger": 0.0, "loop": 20.0,
+    "mpc": 0.0, "peers": 20.0, "query": 20.0, "size": 60.0, "start": 0.0, "tep": 0.0,
+    "tep-fdd": 0.0, "tep-twin": 0.0, "twins": 60.0, "value": 0.0, "whatif": 0.0,
+    "williams-otto": 0.0,
 }  # fmt: skip
-_MORE = ("block", "compact", "step", "rate", "path")
+_MORE = ("block", "compact", "step", "rate", "path", "blind", "disturbances")
 
 
 def main() -> int:
@@ -28,6 +29,8 @@ def main() -> int:
     parser.add_argument(
         "--path", help="folder with the data of others (breakdown, fmi, jobshop, tep-fdd)"
     )
+    parser.add_argument("--blind", action="store_true", help="other names and units (tep)")
+    parser.add_argument("--disturbances", action="store_true", help="loop on against off (tep)")
     options = parser.parse_args()
     if options.json:
         ground.be_quiet()
