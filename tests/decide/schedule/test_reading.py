@@ -1,5 +1,6 @@
 """Shops as people write them: read, or refused with the place and the reason."""
 
+import pickle
 from typing import Any
 
 import pytest
@@ -59,6 +60,9 @@ def test_schedules_are_kept() -> None:
 
     schedule = jobs.first(read_shop(_body(), 0))
     assert schedule_from(schedule_json(schedule)) == schedule
+    assert pickle.loads(pickle.dumps(schedule)) == schedule
+    shop = read_shop(_body(), 0)
+    assert pickle.loads(pickle.dumps(shop)) == shop
 
 
 @pytest.mark.parametrize(

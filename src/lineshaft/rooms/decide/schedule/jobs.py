@@ -23,15 +23,10 @@ def first(shop: Shop) -> Schedule:
     return sound(shop, compiled.schedule(plan, start, end, rule))
 
 
-def repair(
-    shop: Shop, old: Schedule, machine: str, window: Window | None
-) -> tuple[Shop, Schedule, Schedule]:
-    """Return a shop with a machine closed (None: as it is), what to do now, and the old schedule
-    shifted right."""
-    broken = shop if window is None else with_breakdown(shop, machine, window)
-    compiled = compile_shop(broken)
-    best, right = repaired(compiled, old)
-    return broken, best, right
+def repair(shop: Shop, old: Schedule) -> tuple[Schedule, float]:
+    """Return what to do in a shop that is another than a schedule was made for, and what that
+    schedule shifted right would cost."""
+    return repaired(compile_shop(shop), old)
 
 
 def warm() -> None:
@@ -41,4 +36,4 @@ def warm() -> None:
         Operation("1", {"a": 60, "b": 90}, (), "x"), Operation("2", {"b": 60}, ("1",), "y", False)
     )  # fmt: skip
     shop = Shop("", 0, machines, (Order("o", steps, due=60_000_000),), {"b": {("x", "y"): 60}})
-    repair(shop, first(shop), "b", Window(30_000_000, 90_000_000))
+    repair(with_breakdown(shop, "b", Window(30_000_000, 90_000_000)), first(shop))

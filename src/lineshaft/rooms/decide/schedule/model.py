@@ -9,7 +9,7 @@ takes open time too. What has begun stays where it is. Nothing else begins befor
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from lineshaft.core.errors import Refused
 
@@ -80,6 +80,14 @@ class Order:
     release: int | None = None
     due: int | None = None
     weight: float = 1.0
+
+    def __reduce__(self) -> tuple[Any, ...]:  # to another process, without an object a step
+        steps = [(s.id, dict(s.choices), s.after, s.family, s.may_pause) for s in self.operations]
+        return _order, (steps, self.id, self.name, self.release, self.due, self.weight)
+
+
+def _order(steps: Sequence[Any], id: str, *more: Any) -> Order:
+    return Order(id, tuple(Operation(*step) for step in steps), *more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +166,14 @@ class Schedule:
     rows: tuple[Placed, ...]
     cost: Cost
     method: str = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:  # to another process, without an object a row
+        rows = [(r.order, r.operation, r.machine, r.start, r.end, r.setup) for r in self.rows]
+        return _schedule, (rows, self.cost, self.method)
+
+
+def _schedule(rows: Sequence[Any], cost: Cost, method: str) -> Schedule:
+    return Schedule(tuple(Placed(*row) for row in rows), cost, method)
 
 
 def _nowhere(key: str, _: str) -> str:

@@ -77,6 +77,11 @@ def router(schedules: ScheduleService) -> APIRouter:
     async def break_down(number: _Number, body: Breakdown) -> ScheduleView:
         return view(await schedules.breakdown(number, body.machine, body.minutes, body.start))
 
+    _add_views(api, schedules)
+    return api
+
+
+def _add_views(api: APIRouter, schedules: ScheduleService) -> None:
     @api.get("/schedules/{number}/versions", summary="What held, the newest first",
              openapi_extra=_READ)  # fmt: skip
     async def list_versions(number: _Number) -> VersionList:
@@ -90,8 +95,6 @@ def router(schedules: ScheduleService) -> APIRouter:
     async def gantt(number: _Number, which: Literal["adopted", "proposal"] = "adopted") -> Gantt:
         plan = await schedules.get(number)
         return _gantt(chart_of(plan, which, schedules.now(plan)))
-
-    return api
 
 
 def _gantt(chart: Chart) -> Gantt:

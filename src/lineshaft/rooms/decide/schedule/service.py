@@ -18,7 +18,7 @@ from lineshaft.clock import now_us
 from lineshaft.core.errors import LineshaftError, Refused
 from lineshaft.core.facts import Fact
 from lineshaft.core.ports import FactSink
-from lineshaft.rooms.decide.schedule.engine.moments import at_moment
+from lineshaft.rooms.decide.schedule.engine.moments import at_moment, with_breakdown
 from lineshaft.rooms.decide.schedule.model import Cost, Schedule, Shop, Window
 from lineshaft.rooms.decide.schedule.reading import read_shop, stamp_of
 from lineshaft.rooms.decide.schedule.store import Clock, Planned, ScheduleStore, Version
@@ -226,8 +226,8 @@ class ScheduleService:
             held = None
             if plan.adopted is not None:
                 self._check_current(plan, plan.adopted, schedule)
-                _, _, held = await self._worker.run("repair", shop, plan.adopted, "", None)
-                if schedule.cost.total > held.cost.total + 1e-6:
+                _, held = await self._worker.run("repair", shop, plan.adopted)
+                if schedule.cost.total > held + 1e-6:
                     raise Refused("what is proposed costs more than what holds", status=409,
                                   hint="Solve again", code="schedule.worse")  # fmt: skip
             return await self._adopt(plan, shop, schedule, why, held)
@@ -243,9 +243,9 @@ class ScheduleService:
 
     async def _adopt(
         self, plan: Planned, shop: Shop, schedule: Schedule, why: str,
-        held: Schedule | None = None, cause: str | None = None,
+        held: float | None = None, cause: str | None = None,
     ) -> Planned:  # fmt: skip
-        """Put a schedule in force and say so; `held` is what would hold without it."""
+        """Put a schedule in force and say so; `held` is what it would cost without it."""
         at = self._wall()
         changed = plan.with_adopted(shop, schedule)
         made = await asyncio.to_thread(self._store.change, changed, why, at)
@@ -253,7 +253,7 @@ class ScheduleService:
         body = {
             "id": plan.id, "why": why, "method": schedule.method, "cost": cost.total,
             "tardiness_s": cost.tardiness, "makespan_s": cost.makespan, "setup_s": cost.setup,
-            "late": cost.late, "cost_before": held.cost.total if held else None,
+            "late": cost.late, "cost_before": held,
         }  # fmt: skip
         kind = "schedule.repaired" if why == "repaired" else "schedule.adopted"
         await self._facts.tell(Fact(kind, at, plan.name, body, cause))
@@ -278,9 +278,8 @@ class ScheduleService:
             begin = max(begin // 1_000_000 * 1_000_000, now)
             window = Window(begin, begin + max(round(minutes * 60), 1) * 1_000_000, "breakdown")
             shop = standing(plan, self._wall())
-            broken, best, right = await self._worker.run(
-                "repair", shop, plan.adopted, machine, window
-            )
+            broken = with_breakdown(shop, machine, window)
+            best, right = await self._worker.run("repair", broken, plan.adopted)
             body = {"id": plan.id, "machine": machine, "from": window.start, "to": window.end}
             down = Fact("machine.down", self._wall(), plan.name, body)
             await self._facts.tell(down)
@@ -302,7 +301,7 @@ class ScheduleService:
             now = await self.get(plan.id)
             if now.adopted is None or now.revision != plan.revision:
                 return now
-            _, best, right = await self._worker.run("repair", shop, now.adopted, "", None)
+            best, right = await self._worker.run("repair", shop, now.adopted)
             made = await self._adopt(now, shop, best, "orders", right)
         await self._improve(plan.id, plan.kind)
         return made

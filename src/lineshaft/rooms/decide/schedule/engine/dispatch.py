@@ -131,6 +131,33 @@ def _figure(p: Problem, rule: int, i: int, k: int, t: int, since: int, setup: in
 
 
 @compiled
+def _next(p: Problem, rule: int, shake: Floats, active: float, open_ones: Ints, begin: Ints,
+          done: Ints, since: Ints, last: Ints, mean: float,
+          mean_setup: float) -> tuple[int, int]:  # fmt: skip
+    """Return the choice that a rule takes next, and the place of its operation among the open."""
+    soonest, first, at = NEVER, NEVER, -1
+    for x in range(len(open_ones)):
+        for k in range(p.choice_at[open_ones[x]], p.choice_at[open_ones[x] + 1]):
+            if done[k] < soonest:
+                soonest, at = done[k], p.choice_machine[k]
+    for x in range(len(open_ones)):
+        for k in range(p.choice_at[open_ones[x]], p.choice_at[open_ones[x] + 1]):
+            if p.choice_machine[k] == at:
+                first = min(first, begin[k])
+    best, chosen, where = -inf, -1, -1
+    for x in range(len(open_ones)):
+        i = open_ones[x]
+        for k in range(p.choice_at[i], p.choice_at[i + 1]):
+            if p.choice_machine[k] == at and begin[k] <= first + active * (soonest - first - 1):
+                setup = setup_of(p, at, last[at], i)
+                figure = _figure(p, rule, i, k, begin[k], since[i], setup, mean, mean_setup)
+                figure *= shake[i]
+                if figure > best:
+                    best, chosen, where = figure, k, x
+    return chosen, where
+
+
+@compiled
 def _by_rule(p: Problem, rule: int, shake: Floats, active: float, plan: Plan, start: Ints,
              end: Ints) -> None:  # fmt: skip
     n, machines = len(p.job), len(p.closed_at) - 1
@@ -154,25 +181,9 @@ def _by_rule(p: Problem, rule: int, shake: Floats, active: float, plan: Plan, st
             for k in range(p.choice_at[i], p.choice_at[i + 1]):
                 begin[k], done[k] = _earliest(p, i, k, since[i], last, free)
     while left:
-        soonest, first, at = NEVER, NEVER, -1
-        for x in range(count):
-            for k in range(p.choice_at[open_ones[x]], p.choice_at[open_ones[x] + 1]):
-                if done[k] < soonest:
-                    soonest, at = done[k], p.choice_machine[k]
-        for x in range(count):
-            for k in range(p.choice_at[open_ones[x]], p.choice_at[open_ones[x] + 1]):
-                if p.choice_machine[k] == at:
-                    first = min(first, begin[k])
-        best, chosen, where = -inf, -1, -1
-        for x in range(count):
-            i = open_ones[x]
-            for k in range(p.choice_at[i], p.choice_at[i + 1]):
-                if p.choice_machine[k] == at and begin[k] <= first + active * (soonest - first - 1):
-                    setup = setup_of(p, at, last[at], i)
-                    figure = _figure(p, rule, i, k, begin[k], since[i], setup, mean, mean_setup)
-                    figure *= shake[i]
-                    if figure > best:
-                        best, chosen, where = figure, k, x
+        chosen, where = _next(p, rule, shake, active, open_ones[:count], begin, done, since, last,
+                              mean, mean_setup)  # fmt: skip
+        at = p.choice_machine[chosen]
         i = open_ones[where]
         start[i], end[i] = begin[chosen], done[chosen]
         _append(p, plan, i, chosen, last)
