@@ -33,7 +33,7 @@ KINDS: Final[Mapping[str, MethodKind]] = {
         "Learns from small moves of its own where the settled objective is best inside the limits",
     ),
     "mpc": MethodKind(
-        "mpc", "Model predictive control",
+        "mpc.linear", "Model predictive control",
         "Moves several handles at once so that limited signals follow their targets",
     ),
     "rules": MethodKind(
