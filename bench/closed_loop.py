@@ -6,14 +6,13 @@ do (`cut` counts how often that was needed). A violation is a period's mean past
 found is judged by a hold: handles stay, and the objective's mean over its end counts.
 """
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
-from lineshaft.rooms.decide.engine.method import Floats, Method, Problem, View
+from lineshaft.rooms.decide.engine.method import Floats, Method, Problem, Proposal, View
 
 __all__ = ["Process", "Told", "drive", "hold"]
 
@@ -108,20 +107,14 @@ def hold(process: Process, problem: Problem, told: Told, settle_h: float, judge_
 class _Still:
     """A method that moves nothing."""
 
-    def step(self, view: View) -> "_Stay":
-        return _Stay(view.u)
+    def step(self, view: View) -> Proposal:
+        return Proposal(view.u, "held", "Nothing is moved")
 
     def save(self) -> bytes:
         return b""
 
     def describe(self) -> dict[str, object]:
         return {}
-
-
-@dataclasses.dataclass
-class _Stay:
-    u: Floats
-    phase: str = "held"
 
 
 def _limits(problem: Problem) -> tuple[Floats, Floats]:

@@ -8,6 +8,7 @@ scipy) finds the point; a step that came out worse than staying is not taken.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -54,7 +55,7 @@ def choose(cost: Surface, bounds: list[Bound], here: Floats, low: Floats, high: 
         return ((cost.at(x) - base + caution * spread) / unit,
                 (cost.slope(x) + caution * slope) / unit)  # fmt: skip
 
-    constraints = [_constraint(bound, start, caution) for bound in bounds]
+    constraints: list[dict[str, Any]] = [_constraint(bound, start, caution) for bound in bounds]
     box = list(zip(low, high, strict=True))
     best, least = start, 0.0
     for first in (
@@ -71,7 +72,7 @@ def choose(cost: Surface, bounds: list[Bound], here: Floats, low: Floats, high: 
     return Choice(best, cost.at(best), base - cost.at(best), spread)
 
 
-def _constraint(bound: Bound, start: Floats, caution: float) -> dict[str, object]:
+def _constraint(bound: Bound, start: Floats, caution: float) -> dict[str, Any]:
     unit = max(bound.surface.noise, 1e-12)
     least = min(0.0, bound.room(start, caution))
 

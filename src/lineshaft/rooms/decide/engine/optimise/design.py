@@ -22,7 +22,7 @@ def probes(centre: Floats, size: Floats, least: int, dice: np.random.Generator) 
     signs = hadamard(order).astype(np.float64)
     signs = signs[dice.permutation(order)][:, 1 + dice.permutation(order - 1)[:n]]
     signs = signs * dice.choice([-1.0, 1.0], n)
-    return np.clip(centre + size * signs, 0.0, 1.0)
+    return np.asarray(np.clip(centre + size * signs, 0.0, 1.0), np.float64)
 
 
 def turned(corner: Floats, centre: Floats, bounds: list[Bound]) -> Floats:

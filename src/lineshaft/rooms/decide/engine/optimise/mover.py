@@ -34,7 +34,8 @@ class Mover:
 
     def free(self) -> np.ndarray:
         """Return which handles may be moved at all now."""
-        return np.isfinite(self.now) & (self.now >= -1e-9) & (self.now <= 1 + 1e-9)
+        inside = (self.now >= -1e-9) & (self.now <= 1 + 1e-9)
+        return np.asarray(np.isfinite(self.now) & inside)
 
     def there(self, target: Floats) -> bool:
         """Return whether all handles that can be moved are at `target`."""
@@ -55,4 +56,4 @@ class Mover:
         """Return scaled handles in their units, inside their bounds where they were inside."""
         u = self._low + x * self.span
         inside = (x >= -1e-9) & (x <= 1 + 1e-9)
-        return np.where(inside, np.clip(u, self._low, self._high), u)
+        return np.asarray(np.where(inside, np.clip(u, self._low, self._high), u), np.float64)

@@ -19,7 +19,7 @@ class Settings:
     not worth making. `observe`, `segment`: periods of watching first, and of the first moves."""
 
     probe: float = 0.015
-    stride: float = 0.1
+    stride: float = 0.06
     sure: float = 4.0
     caution: float = 1.0
     worth: float = 0.01
@@ -37,7 +37,7 @@ class Settings:
                 code="loop.settings",
             )
         try:
-            given = {k: (int if k in ("observe", "segment") else float)(v)
+            given: dict[str, Any] = {k: (int if k in ("observe", "segment") else float)(v)
                      for k, v in content.items()}  # fmt: skip
         except (TypeError, ValueError):
             raise Refused("a setting of the optimiser is no number", code="loop.settings") from None

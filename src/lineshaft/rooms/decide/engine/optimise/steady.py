@@ -31,11 +31,16 @@ __all__ = ["SteadyOptimiser", "make"]
 _FIGURES: Final = (
     "phase", "why", "hold", "held", "spent", "radius", "draws", "decisions", "calm", "foretold",
     "fitted", "settle", "first", "searched", "pace", "alarm",
+    "close",
 )  # fmt: skip
 _PLACES: Final = ("centre", "target", "safe", "queue", "fitted_at")
+_EDGE: Final = 0.2
+"""Share of its margin within which a signal is too near a limit to stay there."""
+_UNEASY: Final = 3 * BLOCK
+"""Periods near a limit, less those far from all, after which the handles go back."""
 _CORNERS: Final = 2
 """Moves of a decision before the next."""
-_LEAST_STRIDE, _MOST_STRIDE = 0.01, 0.25
+_LEAST_STRIDE, _MOST_STRIDE = 0.01, 0.12
 _WIDTH: Final = 1.645
 """Standard deviations of a 90 % interval, one side."""
 
@@ -66,7 +71,7 @@ class SteadyOptimiser:
         self._queue = np.zeros((0, n))
         self._hold, self._held, self._spent = settings.observe, 0, 0
         self._radius, self._draws, self._decisions, self._calm = settings.stride, 0, 0, 0
-        self._alarm = 0
+        self._alarm, self._close = 0, 0
         self._foretold = np.nan
         self._modes, self._searched = START, 0
         self._surfaces: list[Surface | None] = []
@@ -88,7 +93,9 @@ class SteadyOptimiser:
         self._record.add(self._mover.now, outputs)
         if view.frozen:
             return self._answer(view, self._mover.units(self._mover.now))
-        if self._watch.past(view.y).any():
+        near = bool(self._watch.near(view.y, _EDGE).any())
+        self._close = self._close + 1 if near else max(0, self._close - 1)
+        if self._watch.past(view.y).any() or self._close > _UNEASY:
             self._retreat(view)
         self._advance()
         if self._phase != "observe" and self._must_wait(view):
@@ -167,18 +174,17 @@ class SteadyOptimiser:
         self._watch.remember(view.y)
         if self._alarm > 0 or self._phase == "observe":
             return
-        past = [
-            limit.key
-            for limit, over in zip(self._problem.limits, self._watch.past(view.y), strict=True)
-            if over
-        ]
-        self._alarm = self._settle
+        close = self._watch.past(view.y) | self._watch.near(view.y, _EDGE)
+        past = [one.key for one, over in zip(self._problem.limits, close, strict=True) if over]
+        self._alarm, self._close = self._settle, 0
         self._pace = max(0.1, 0.7 * self._pace)
-        self._target, self._queue = self._safe, self._queue[:0]
+        self._target = self._safe
+        if self._phase != "explore":  # there the moves are few and small: it goes on, slower
+            self._queue = self._queue[:0]
         self._centre, self._foretold = self._safe, np.nan
         self._radius = max(_LEAST_STRIDE, self._radius / 2)
         self._hold, self._held, self._spent = self._settle, 0, 0
-        self._why = f"Back to the last safe point: {', '.join(past)} passed a limit"
+        self._why = f"Back to the last safe point: {', '.join(past)} came too near a limit"
 
     def _advance(self) -> None:
         """Count the period; where a move has been held for long enough, begin the next."""
@@ -232,18 +238,25 @@ class SteadyOptimiser:
         if not np.isfinite(self._first):
             self._first = cost.at(self._record.rows().x[0])
         self._trust(cost)
-        choice = self._choose(self._radius * self._reach(cost))
+        reach = self._radius * self._reach(cost)
+        choice, hoped = self._choose(reach, self._settings.caution), self._choose(reach, 0.0)
         self._tell(cost, choice)
         self._safe = self._centre
         worth = self._worth(cost)
-        self._calm = self._calm + 1 if choice.gain < worth else 0
+        self._calm = self._calm + 1 if hoped.gain < 2 * worth else 0
         self._foretold = choice.gain
+        if choice.gain < worth:  # nothing sure that far away: look closer
+            self._radius = max(_LEAST_STRIDE, 0.85 * self._radius)
         self._centre = choice.x
         if self._calm >= 2 or self._radius <= _LEAST_STRIDE:
             self._rest()
             return
         self._phase = "improve"
-        self._why = f"A step that should be worth {choice.gain:.4g}, give or take {choice.sure:.2g}"
+        self._why = (
+            f"A step that should be worth {choice.gain:.4g}, give or take {choice.sure:.2g}"
+            if choice.gain > 0
+            else f"Learning more here: a step may be worth {hoped.gain:.4g}, but is not sure to"
+        )
         self._draws += 1
         size = self._probe(cost)
         corners = probes(self._centre, size, _CORNERS, self._dice())[:_CORNERS]
@@ -273,7 +286,8 @@ class SteadyOptimiser:
             self._rests, self._why = [], "The plant has changed: looking again"
         best = min(self._rests, key=lambda one: one.cost, default=rest)
         worth = self._worth(cost)
-        if len(self._rests) >= 2 and self._rests[-1].cost > self._rests[-2].cost - worth:
+        known = min((one.cost for one in self._rests[:-1]), default=np.inf)
+        if self._rests and self._rests[-1].cost > known - worth and self._quiet(cost):
             self._phase, self._why = "settled", "No step is worth making any more"
             self._centre = self._target = np.array(best.x)
             return
@@ -281,6 +295,11 @@ class SteadyOptimiser:
         self._radius = max(self._radius, self._settings.stride / 2)
         self._foretold = np.nan
         self._decide()
+
+    def _quiet(self, cost: Surface) -> bool:
+        """Return whether nothing is hoped for any more, or two looks after a rest found nothing."""
+        hoped = self._choose(self._radius * self._reach(cost), 0.0).gain
+        return hoped < 2 * self._worth(cost) or len(self._rests) >= 3
 
     def _moved_away(self, rest: Rest, cost: Surface) -> bool:
         """Return whether a settled plant costs something else than it did."""
@@ -304,12 +323,12 @@ class SteadyOptimiser:
         so_far = abs(self._first - cost.at(self._centre)) if np.isfinite(self._first) else 0.0
         return max(self._settings.worth * so_far, 0.05 * cost.error)
 
-    def _choose(self, radius: Floats) -> Choice:
+    def _choose(self, radius: Floats, caution: float) -> Choice:
         low = np.clip(self._centre - radius, 0, 1)
         high = np.clip(self._centre + radius, 0, 1)
         cost = self._surfaces[0]
         assert cost is not None
-        return choose(cost, self._bounds(), self._centre, low, high, self._settings.caution)
+        return choose(cost, self._bounds(), self._centre, low, high, caution)
 
     def _fit_pace(self) -> float:
         """Return the share of the allowed rate at which no signal should come near a limit."""
@@ -342,7 +361,8 @@ class SteadyOptimiser:
         """Return how much further than others each handle may go: the weak ones further."""
         n = len(self._centre)
         effect = np.hypot(cost.slope(self._centre), np.sqrt(np.diag(cost.cov)[1 : n + 1]))
-        return np.clip(np.sqrt(np.median(effect) / np.maximum(effect, 1e-12)), 0.6, 2.0)
+        weak = np.sqrt(np.median(effect) / np.maximum(effect, 1e-12))
+        return np.asarray(np.clip(weak, 0.7, 1.5), np.float64)
 
     def _probe(self, cost: Surface) -> Floats:
         """Return by how much each handle is moved to learn: less as the steps get smaller."""

@@ -23,10 +23,22 @@ from lineshaft.rooms.decide.engine.optimise.record import Rows
 __all__ = ["Surface", "find_modes", "fit", "terms", "terms_slope"]
 
 _ROUNDS: Final = 10
-_NEAR: Final = 0.25
+_NEAR: Final = 0.2
 """Share of a handle's range within which a block counts in full."""
+_STEEP: Final = 2.0
+"""Gain over a whole range, in deviations of the output, that is thought possible whatever the
+record says: it keeps what was learned about one place from being taken for all there is."""
+_TURN: Final = 0.2
+"""Share of a range over which a gain may change by as much: what has not been seen to be straight
+is not taken for straight."""
 _WILD: Final = 4.0
 _RHO: Final = 0.97
+_LONGEST: Final = 64.0
+"""Longest cycle of a mode in blocks; slower ones would be taken for a trend."""
+_RINGS: Final = 12.0
+"""Blocks over which the size of a transient is told."""
+_BENDS: Final = 400
+"""Blocks from which on curvature is looked for beside the modes."""
 _LEAST: Final = 12
 
 
@@ -66,7 +78,7 @@ class Surface:
         x = np.vstack([before, path])
         table = np.hstack([_settled(x, self.centre, self.modes), _transients(x, self.modes)])
         told = table[len(before) :] @ np.concatenate([self.weights, self.moving])
-        return told + self.last * self.rho ** np.arange(1, len(path) + 1)
+        return np.asarray(told + self.last * self.rho ** np.arange(1, len(path) + 1), np.float64)
 
     def at(self, x: Floats) -> float:
         """Return the settled value at `x (handles,)`."""
@@ -86,7 +98,7 @@ class Surface:
 
     def _spread(self, t: Floats, x: Floats) -> tuple[float, Floats]:
         wide = self.cov @ t
-        size = float(np.sqrt(max(1e-300, t @ wide)))
+        size = max(1e-300, float(t @ wide)) ** 0.5
         return size, terms_slope(x - self.centre).T @ wide / size
 
 
@@ -111,7 +123,7 @@ def terms_slope(d: Floats) -> Floats:
 def _settled(x: Floats, centre: Floats, modes: tuple[Mode, ...]) -> Floats:
     """Return the terms block by block; curvature comes with the slowest mode."""
     n = x.shape[1]
-    slow = filtered(x, (max(lag for lag, _ in modes), 0.0))
+    slow = np.real(filtered(x, (max(lag for lag, _ in modes), 0.0)))
     return np.hstack([terms(x - centre)[:, : n + 1], terms(slow - centre)[:, n + 1 :]])
 
 
@@ -134,16 +146,17 @@ def find_modes(rows: Rows) -> tuple[Mode, ...]:
     y = (y - y.mean()) / (float(np.std(y)) or 1.0)
     n = rows.x.shape[1]
     centre, ones = rows.x.mean(axis=0), np.ones(len(y))
+    curved = len(y) >= _BENDS
 
     def evidence(modes: tuple[Mode, ...]) -> float:
         table = np.hstack([_settled(rows.x, centre, modes), _transients(rows.x, modes)])[good]
         groups = _groups(n, modes)
-        if len(y) < 400:  # too few to see curvature
+        if not curved:
             keep = np.r_[: n + 1, groups[0].stop + n + n * (n - 1) // 2 : table.shape[1]]
             table, groups = table[:, keep], _groups(n, modes, curved=False)
-        return _solve(table, y, ones, groups, rounds=5)[3]
+        return _solve(table, y, ones, groups, rounds=5, curved=curved)[3]
 
-    return search(evidence, len(y) / 4)
+    return search(evidence, min(len(y) / 4, _LONGEST))
 
 
 def fit(rows: Rows, output: int, centre: Floats, modes: tuple[Mode, ...]) -> Surface | None:
@@ -155,19 +168,21 @@ def fit(rows: Rows, output: int, centre: Floats, modes: tuple[Mode, ...]) -> Sur
     offset, scale = float(np.median(y)), float(np.std(y)) or 1.0
     settled = _settled(x, centre, modes)
     table = np.hstack([settled, _transients(x, modes)])[good]
-    far = np.abs(filtered(x, (max(lag for lag, _ in modes), 0.0)) - centre).max(axis=1)[good]
-    weight = 1 / (1 + (far / _NEAR) ** 4)
+    seen = np.real(filtered(x, (max(lag for lag, _ in modes), 0.0)))
+    far = np.abs(seen - centre).max(axis=1)[good]
+    near = 1 / (1 + (far / _NEAR) ** 4)
+    weight, p = near, settled.shape[1]
     follows = np.diff(np.flatnonzero(good), prepend=-9) == 1
     groups, target = _groups(x.shape[1], modes), (y - offset) / scale
     rho, solved = 0.0, _solve(table, target, weight, groups)
     for _ in range(2):
         rest = target - table @ solved[0]
+        weight = near * _calm(rest, table[:, p:] @ solved[0][p:], near)
         rho = _kinship(rest, follows, weight)
         wild = np.minimum(1.0, _WILD * _size(rest, weight) / np.maximum(np.abs(rest), 1e-12))
         whole, t = _whitened(table, follows, rho), _whitened(target[:, None], follows, rho)[:, 0]
         solved = _solve(whole, t, weight * wild * np.where(follows, 1.0, 1 - rho**2), groups)
     mean, cov = solved[0], solved[1]
-    p = settled.shape[1]
     weights = mean[:p] * scale
     weights[0] += offset
     rest = target - table @ mean
@@ -184,6 +199,17 @@ def _groups(n: int, modes: tuple[Mode, ...], *, curved: bool = True) -> list[sli
              *(2 * n if cycle else n for _, cycle in modes)]  # fmt: skip
     ends = np.cumsum(sizes).tolist()
     return [slice(a, b) for a, b in pairwise(ends) if b > a]
+
+
+def _calm(rest: Floats, transient: Floats, near: Floats) -> Floats:
+    """Return how much each block counts by how much the plant was still moving: what the modes do
+    not explain of a transient grows with it. `rest` are the errors, `transient` what they say."""
+    moving = np.real(filtered((transient**2)[:, None], (_RINGS, 0.0)))[:, 0]
+    wrong = rest**2
+    quiet = moving <= np.quantile(moving, 0.3)
+    still = float(np.average(wrong[quiet], weights=near[quiet] + 1e-12))
+    rises = float(np.sum(near * moving * (wrong - still)) / max(np.sum(near * moving**2), 1e-300))
+    return np.asarray(still / (still + max(rises, 0.0) * moving))
 
 
 def _size(rest: Floats, weight: Floats) -> float:
@@ -210,8 +236,8 @@ def _whitened(table: Floats, follows: np.ndarray, rho: float) -> Floats:
     return result
 
 
-def _solve(table: Floats, y: Floats, weight: Floats, groups: list[slice],
-           rounds: int = _ROUNDS) -> tuple[Floats, Floats, float, float]:  # fmt: skip
+def _solve(table: Floats, y: Floats, weight: Floats, groups: list[slice], rounds: int = _ROUNDS,
+           curved: bool = True) -> tuple[Floats, Floats, float, float]:  # fmt: skip
     """Return mean and covariance of the weights, the deviation of the errors, the evidence."""
     root = np.sqrt(weight)[:, None]
     g = (table * root).T @ (table * root)
@@ -234,6 +260,9 @@ def _solve(table: Floats, y: Floats, weight: Floats, groups: list[slice],
                          - precision @ mean**2 - 2 * np.log(np.diag(factor[0])).sum())  # fmt: skip
         used = np.array([float(mean[w] @ mean[w]) for w in groups])
         alpha = np.clip(known / np.maximum(used, 1e-12), 1e-4, 1e8)
+        alpha[0] = min(alpha[0], _STEEP**-2)
+        if curved:
+            alpha[1:3] = np.minimum(alpha[1:3], np.array([1, 4]) * (_TURN / _STEEP) ** 2)
         beta = float(np.clip((count - known.sum()) / rest, 1e-8, 1e12)) if (
             count > known.sum() + 1) else beta  # fmt: skip
     return mean, cov, 1 / float(np.sqrt(beta)), evidence

@@ -27,16 +27,17 @@ class Watch:
     def margin(self) -> Floats:
         """What is kept from each limit; never more than a third of what lies between two."""
         wanted = self._back + self.extra + self._sure * self.noise
-        return np.minimum(wanted, np.maximum(self._back, (self.high - self.low) / 3))
+        third = np.maximum(self._back, (self.high - self.low) / 3)
+        return np.asarray(np.minimum(wanted, third), np.float64)
 
     def past(self, y: Floats) -> np.ndarray:
         """Return which limits are passed."""
         return (y > self.high) | (y < self.low)
 
-    def near(self, y: Floats) -> np.ndarray:
-        """Return which signals are within half their margin of a limit."""
-        half = self.margin / 2
-        return (y > self.high - half) | (y < self.low + half)
+    def near(self, y: Floats, share: float = 0.5) -> np.ndarray:
+        """Return which signals are within a share of their margin of a limit."""
+        edge = share * self.margin
+        return (y > self.high - edge) | (y < self.low + edge)
 
     def remember(self, y: Floats) -> None:
         """Keep further away from the limits that `y` is past."""
@@ -46,4 +47,4 @@ class Watch:
 
     def room(self, y: Floats) -> Floats:
         """Return the distance of `y` to the nearer side of each limit."""
-        return np.fmin(self.high - y, y - self.low)
+        return np.asarray(np.fmin(self.high - y, y - self.low), np.float64)
