@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 import lineshaft.ledger.store
 import lineshaft.rooms.connect.store
+import lineshaft.rooms.decide.schedule.store
 import lineshaft.rooms.decide.tables
 import lineshaft.rooms.history.calculation_store
 import lineshaft.rooms.history.import_store
