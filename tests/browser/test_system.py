@@ -5,7 +5,7 @@ import signal
 import urllib.request
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import Demo, open_view, picture, wait_for
 
@@ -76,3 +76,21 @@ def trust(demo: Demo, thumbprint: str) -> None:
         headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
     )
     urllib.request.urlopen(request, timeout=30).close()
+
+
+def test_the_browser_checks_the_ledger_itself(demo: Demo, page: Page) -> None:
+    open_view(page, demo, "system", "system")
+    verdict = page.get_by_test_id("evidence-verdict")
+    for told in ("will notice if it is rewritten", "was rewritten"):
+        page.get_by_test_id("evidence-verify").click()
+        expect(verdict).to_contain_text(told, timeout=30_000)
+        expect(verdict).to_have_attribute("data-trouble", "")
+    picture(page, "evidence")
+
+    def forge(route: Route) -> None:
+        content = route.fetch().body().replace(b'\\"subject\\"', b'\\"subjekt\\"')
+        route.fulfill(body=content, content_type="application/zip")
+
+    page.route("**/ledger/export*", forge)
+    page.get_by_test_id("evidence-verify").click()
+    expect(verdict).to_have_attribute("data-trouble", "words", timeout=30_000)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Final
 
+import orjson
 from sqlalchemy import Connection, Engine, func, select
 
 from lineshaft.clock import monotonic_s
@@ -162,24 +163,24 @@ def _check_block(connection: Connection, start: int, stop: int) -> None:
     rows = connection.execute(wanted.order_by(entries.c.number))
     growth, full = Growth(), dict[Place, bytes]()
     for number, row in zip_longest(range(start, stop), rows):
-        if row is None or row.number != number:
+        if row is None or row[0] != number:
             raise Tampered(f"entry {number} is missing")
-        _check_entry(number, row)
-        for (level, index), hashed in growth.add(row.leaf):
+        _, name, kind, leaf, data = row
+        _check_entry(number, name, kind, leaf, data)
+        for (level, index), hashed in growth.add(leaf):
             full[level, index + (start >> level)] = hashed
     stored = fetch_hashes(connection, full)
-    for place in sorted(full):
-        if stored[place] != full[place]:
-            raise _changed(place)
+    if stored != full:
+        raise _changed(min(place for place in full if stored[place] != full[place]))
 
 
-def _check_entry(number: int, row: Any) -> None:
-    if not isinstance(row.data, bytes) or leaf_hash(row.data) != row.leaf:
+def _check_entry(number: int, name: str, kind: str, leaf: bytes, data: Any) -> None:
+    if not isinstance(data, bytes) or leaf_hash(data) != leaf:
         raise Tampered(f"entry {number} was changed: its words do not give its leaf")
-    content = json.loads(row.data)
-    kind = content["fact"]["kind"] if content["kind"] == "fact" else content["kind"]
-    if (content["id"], kind[:_MOST_KIND]) != (row.id, row.kind):
-        raise Tampered(f"entry {number} stands under the name '{row.id}' of another")
+    content = orjson.loads(data)
+    told = content["fact"]["kind"] if content["kind"] == "fact" else content["kind"]
+    if (content["id"], told[:_MOST_KIND]) != (name, kind):
+        raise Tampered(f"entry {number} stands under the name '{name}' of another")
 
 
 def _changed(place: Place) -> Tampered:
