@@ -56,10 +56,13 @@ class Stepper:
         if before is not None:
             await self._again(run, before)
             return
+        if now_us() - message.at > _OLD_US:
+            await self._missed(run)
+            return
         mode, since = (await asyncio.to_thread(self._store.modes)).get(run.loop.id, (MODES[0], 0))
         self._hands.enter(run, mode, since)
         waits = await self._waiting(run)
-        why = self._why(run, message)
+        why = self._why(run)
         frozen = bool(why) or waits or not run.acts or run.reverting is not None
         cut = run.cut(frozen=frozen)
         proposal = await asyncio.to_thread(run.method.step, cut.view)
@@ -84,11 +87,16 @@ class Stepper:
         made = [await asyncio.to_thread(self._journal.made, one.id) for one in before.commands]
         self._hands.confirm(run, [(m.command, m.outcome) for m in made if m and m.outcome])
 
-    def _why(self, run: LoopRun, message: Message) -> tuple[str, ...]:
+    async def _missed(self, run: LoopRun) -> None:
+        """Take a period that ended while nobody looked: it is learned from, and nothing else."""
+        cut = run.cut(frozen=True)
+        proposal = await asyncio.to_thread(run.method.step, cut.view)
+        await asyncio.to_thread(run.settle, cut, proposal)
+        run.show(proposal, cut, ("catching up with what was heard meanwhile",))
+
+    def _why(self, run: LoopRun) -> tuple[str, ...]:
         """Return why nothing may move now, in words; empty where it may."""
         now = now_us()
-        if now - message.at > _OLD_US:
-            return ("catching up with what was heard meanwhile",)
         lost = [f"the link to '{one}' is lost" for one in self._watch.lost(run.sources)]
         twins = self._watch.twins(dict.fromkeys(run.loop.conditions.twins))
         wrong = ("it is not known whether the plant is normal",) if twins is None else twins
