@@ -208,7 +208,7 @@ def test_what_cannot_be_drafted_is_refused(kind: Kind, values: Any, said: str) -
 
 def test_noise_alone_is_told_with_little_confidence() -> None:
     rng = np.random.default_rng(8)
-    made = machine("pump", "en", 1, rows=600)
+    made = machine("pump", "en", 1, rows=300)
     sid, ts, v, q = made.columns
     noise = rng.normal(size=len(v))
     for draft in drafted(dataclasses.replace(made, columns=(sid, ts, noise, q))):

@@ -34,7 +34,7 @@ def moving(table: Table) -> NDArray[np.bool_]:
             continue
         steps = np.diff(known)
         moves = np.abs(steps) > _STILL * max(float(np.abs(known).max()), 1e-300)
-        onwards = (steps >= 0).all() and moves.mean() > 0.5
+        onwards = (steps >= 0).all() and moves.sum() > 0.5 * table.fresh[:, column].sum()
         found[column] = moves.sum() >= _FEWEST_MOVES and not onwards
     return found
 

@@ -27,6 +27,7 @@ _TOLD, _SAID, _NAMED, _PHYSICS = 6.0, 2.5, 1.5, 1.0  # weights of what speaks fo
 _NOBODY: Final = 4.0  # what speaks for one that nobody thought of
 _NEAR: Final = 0.1  # a figure is right within a tenth
 _ENOUGH: Final = 0.3  # a share told that leaves no doubt that an input moves its output
+_UNPROVEN: Final = 0.3  # of its confidence is left of one that names alone speak for
 _FEWEST_VARIANCE: Final = 0.1
 
 
@@ -97,7 +98,7 @@ def judge(
         rivals = [(w, other) for w, other in zip(weights, trials, strict=True)
                   if other is not trial and _share_outputs(trial, other)]  # fmt: skip
         total = weight + sum(w for w, _ in rivals) + math.exp(_NOBODY)
-        sure = weight / total
+        sure = weight / total * (_UNPROVEN + (1.0 - _UNPROVEN) * min(1.0, trial.share / _ENOUGH))
         runner = max(rivals, key=lambda pair: pair[0])[1] if rivals else None
         behaviour = behaviours[trial.twin.behaviour]
         lines = [*_heads(look, trial, sure, runner, behaviours), *_ports(trial),
