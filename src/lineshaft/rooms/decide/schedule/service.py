@@ -69,13 +69,15 @@ class ScheduleService:
         self._worker = Worker()
         self._locks = dict[str, asyncio.Lock]()
         self._searches = dict[str, asyncio.Task[None]]()
+        self._ending = set[asyncio.Task[None]]()
         self.progress = dict[str, Progress]()
         self.asked = asyncio.Event()  # somebody has looked at schedules
 
-    def _close(self) -> None:
-        for task in self._searches.values():
-            task.cancel()
+    async def _close(self) -> None:
+        for number in list(self._searches):
+            self.stop(number)
         self._worker.close()
+        await asyncio.gather(*self._ending, return_exceptions=True)
 
     async def run(self) -> None:
         """Have answers to breakdowns ready where anything is planned, until this is cancelled; all
@@ -85,7 +87,7 @@ class ScheduleService:
                 await self.warm()
             await asyncio.Event().wait()
         finally:
-            self._close()
+            await self._close()
 
     async def warm(self) -> None:
         """Compile what answers need, in the worker."""
@@ -144,6 +146,8 @@ class ScheduleService:
         task = self._searches.pop(number, None)
         if task is not None:
             task.cancel()
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
 
     async def solve(
         self, number: str, seconds: float, seed: int = 1, *, adopts: bool = False,
