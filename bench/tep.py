@@ -29,7 +29,7 @@ __all__ = ["HANDLES", "LIMITS", "PARTS", "PERIOD_H", "TepProcess", "problem", "r
 
 PARTS = ("purge", "product", "compressor", "steam")
 """What the cost is made of."""
-_SEEDS, _BUDGET_H = 5, 1000.0
+_SEEDS, _BUDGET_H = 5, 2500.0
 _SETTLE_H, _JUDGE_H = 40.0, 40.0
 _IDV, _IDV_H, _IDV_FROM_H = (1, 2, 4, 5, 8, 12, 13), 400.0, 24.0
 PERIOD_H = 1 / 12

@@ -38,6 +38,7 @@ def test_it_says_what_it_knows(run: tuple[Bowl, SteadyOptimiser, list[str]]) -> 
     assert told["margins"]["temperature"] > 0
 
 
+@pytest.mark.long
 def test_a_saving_that_does_not_last_is_not_believed() -> None:
     """The way up looks cheaper by far more than it is worth, for as long as the plant fills."""
     plant = Bowl(2, seed=4, false=60.0)
@@ -59,6 +60,7 @@ def test_a_limit_is_kept() -> None:
     assert 38.0 < plant.u[0] <= 42.0
 
 
+@pytest.mark.long
 def test_the_same_views_give_the_same_proposals() -> None:
     first, second = (Bowl(2, seed=3) for _ in range(2))
     one, two = make(first.problem, QUICK, 3), make(second.problem, QUICK, 3)
@@ -68,7 +70,7 @@ def test_the_same_views_give_the_same_proposals() -> None:
     assert one.describe() == two.describe()
 
 
-@pytest.mark.parametrize("at", [3, 200, 431, 700])
+@pytest.mark.parametrize("at", [3, 431])
 def test_what_was_saved_goes_on_as_if_nothing_had_been(at: int) -> None:
     plant = Bowl(2, seed=5)
     method = make(plant.problem, QUICK, 5)
@@ -96,7 +98,7 @@ def test_while_frozen_nothing_is_moved() -> None:
 ODD = st.floats(allow_nan=True, allow_infinity=True, width=32)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.data())
 def test_no_view_brings_it_outside_bounds_or_rates(data: st.DataObject) -> None:
     handles = (Handle("a", -5.0, 5.0, 2.0), Handle("b", 1e3, 4e3, 500.0, dwell_h=0.3))
@@ -137,6 +139,7 @@ def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
         make(problem, wrong, 0)
 
 
+@pytest.mark.long
 def test_units_and_names_make_no_difference() -> None:
     """The same plant in other units is moved in the same way."""
     plain, other = Bowl(2, seed=8), Bowl(2, seed=8)

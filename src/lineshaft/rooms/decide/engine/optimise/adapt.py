@@ -127,14 +127,14 @@ class ModifierAdaptation:
         known = self._mover.see(view.u)
         now = self._mover.now
         if not known or view.frozen:
-            return self._answer(self._mover.units(now), "Handles stay as they are")
+            return self._answer(self._mover.raw, "Handles stay as they are")
         if self._target is None or self._mover.there(self._target):
             if np.isfinite(view.cost) and self._phase != "settled":
                 self._x = np.vstack([self._x, now])
                 self._out = np.vstack([self._out, np.append(view.cost, view.y)])
                 self._target = self._next()
             elif self._target is None:
-                return self._answer(self._mover.units(now), "Nothing was measured yet")
+                return self._answer(self._mover.raw, "Nothing was measured yet")
         u = self._mover.toward(self._target, view.hours)
         return self._answer(u, f"{len(self._x)} evaluations corrected the model")
 
@@ -145,6 +145,7 @@ class ModifierAdaptation:
         told = [[c.u.tolist(), c.cost, c.cost_low, c.cost_high, c.why] for c in self._candidates]
         return packed({
             "x": self._x, "out": self._out, "target": target, "best": best, "now": self._mover.now,
+            "raw": self._mover.raw,
             "moved": self._mover.moved, "state": np.array(json.dumps(state | {"told": told})),
         })  # fmt: skip
 
@@ -156,6 +157,7 @@ class ModifierAdaptation:
             kept[name] if kept[name].size else None for name in ("target", "best")
         )
         self._mover.now, self._mover.moved = kept["now"], kept["moved"]
+        self._mover.raw = kept["raw"]
         state = json.loads(str(kept["state"]))
         self._phase, self._expected = state["phase"], state["expected"]
         self._candidates = tuple(Candidate(np.array(u), *rest) for u, *rest in state["told"])

@@ -25,11 +25,13 @@ class Mover:
         self._dwell = np.array([one.dwell_h for one in handles])
         self.moved = np.full(len(handles), -np.inf)
         self.now = np.full(len(handles), np.nan)
+        self.raw = self.now.copy()
 
     def see(self, u: Floats) -> bool:
         """Take what was read back; return whether every handle is known."""
         x = (u - self._low) / self.span
         self.now = np.where(np.isfinite(x), x, self.now)
+        self.raw = np.where(np.isfinite(x), u, self.raw)
         return bool(np.isfinite(self.now).all())
 
     def free(self) -> np.ndarray:
@@ -50,7 +52,9 @@ class Mover:
         share = 1 / max(1.0, float(over.max(initial=0.0)))
         changed = np.abs(gap) > 1e-9
         self.moved[changed] = hours
-        return self.units(np.where(changed, self.now + share * gap, self.now))
+        # What was wished is taken as in force until it is read back.
+        self.raw = np.where(changed, self.units(self.now + share * gap), self.raw)
+        return self.raw.copy()
 
     def units(self, x: Floats) -> Floats:
         """Return scaled handles in their units, inside their bounds where they were inside."""

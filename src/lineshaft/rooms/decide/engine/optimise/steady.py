@@ -86,20 +86,20 @@ class SteadyOptimiser:
     def step(self, view: View) -> Proposal:
         """See `method.Method`."""
         if not self._mover.see(view.u):
-            return self._answer(view, self._mover.units(self._mover.now))
+            return self._answer(view, self._mover.raw)
         if not np.isfinite(self._centre).all():
             self._centre = self._target = self._safe = np.clip(self._mover.now, 0, 1)
         outputs = np.append(view.cost, view.y)
         self._record.add(self._mover.now, outputs)
-        if view.frozen:
-            return self._answer(view, self._mover.units(self._mover.now))
+        if view.frozen or not np.isfinite(view.u).all():
+            return self._answer(view, self._mover.raw)
         near = bool(self._watch.near(view.y, _EDGE).any())
         self._close = self._close + 1 if near else max(0, self._close - 1)
         if self._watch.past(view.y).any() or self._close > _UNEASY:
             self._retreat(view)
         self._advance()
         if self._phase != "observe" and self._must_wait(view):
-            return self._answer(view, self._mover.units(self._mover.now))
+            return self._answer(view, self._mover.raw)
         return self._answer(view, self._mover.toward(self._target, view.hours, self._pace))
 
     def save(self) -> bytes:
@@ -115,7 +115,7 @@ class SteadyOptimiser:
         ]
         arrays = {"record_" + name: value for name, value in self._record.save().items()}
         arrays |= {name: getattr(self, "_" + name) for name in _PLACES}
-        arrays |= {"now": self._mover.now, "moved": self._mover.moved}
+        arrays |= {"now": self._mover.now, "raw": self._mover.raw, "moved": self._mover.moved}
         arrays |= {"noise": self._watch.noise, "extra": self._watch.extra}
         return packed(arrays | {"state": np.array(json.dumps(state))})
 
@@ -133,6 +133,7 @@ class SteadyOptimiser:
         for name in _PLACES:
             setattr(self, "_" + name, kept[name])
         self._mover.now, self._mover.moved = kept["now"], kept["moved"]
+        self._mover.raw = kept["raw"]
         self._watch.noise, self._watch.extra = kept["noise"], kept["extra"]
         if self._fitted:
             self._surfaces = self._fit_all()
@@ -221,6 +222,8 @@ class SteadyOptimiser:
         rows = self._record.rows()
         spread = np.nanstd(rows.out[:, 1:], axis=0) ** 2 + np.nanmean(rows.within[:, 1:], axis=0)
         self._watch.noise = np.sqrt(np.nan_to_num(spread))
+        if not self._rests and (begun := self._rest_now(self._settings.observe)) is not None:
+            self._rests.append(begun)  # what is found must be better than where it began
         self._phase, self._why = "explore", "Moving all handles a little to learn what they do"
         self._draws += 1
         n = len(self._centre)
@@ -271,9 +274,7 @@ class SteadyOptimiser:
 
     def _judge(self) -> None:
         """A hold has ended: note what it cost, and settle or look once more."""
-        rows = self._record.rows()
-        last = max(2, self._hold // (2 * BLOCK))
-        rest = rest_of(rows, last, self._centre, self._record.periods * self._problem.period_h)
+        rest = self._rest_now(self._hold // 2)
         if rest is not None and (self._phase == "hold" or not self._rests):
             self._rests.append(rest)
         self._refit()
@@ -291,15 +292,22 @@ class SteadyOptimiser:
             self._phase, self._why = "settled", "No step is worth making any more"
             self._centre = self._target = np.array(best.x)
             return
+        if rest.cost > best.cost + 2 * float(np.hypot(rest.error, best.error)) + worth:
+            self._centre = self._safe = np.array(best.x)  # worse than what was known: from there on
         self._phase, self._calm = "improve", 0
         self._radius = max(self._radius, self._settings.stride / 2)
         self._foretold = np.nan
         self._decide()
 
+    def _rest_now(self, periods: int) -> Rest | None:
+        """Return the centre with what it cost over the last periods."""
+        hours = self._record.periods * self._problem.period_h
+        return rest_of(self._record.rows(), max(2, periods // BLOCK), self._centre, hours)
+
     def _quiet(self, cost: Surface) -> bool:
         """Return whether nothing is hoped for any more, or two looks after a rest found nothing."""
         hoped = self._choose(self._radius * self._reach(cost), 0.0).gain
-        return hoped < 2 * self._worth(cost) or len(self._rests) >= 3
+        return hoped < 2 * self._worth(cost) or len(self._rests) >= 4
 
     def _moved_away(self, rest: Rest, cost: Surface) -> bool:
         """Return whether a settled plant costs something else than it did."""

@@ -32,7 +32,7 @@ class Watch:
 
     def past(self, y: Floats) -> np.ndarray:
         """Return which limits are passed."""
-        return (y > self.high) | (y < self.low)
+        return np.isfinite(y) & ((y > self.high) | (y < self.low))
 
     def near(self, y: Floats, share: float = 0.5) -> np.ndarray:
         """Return which signals are within a share of their margin of a limit."""
@@ -41,6 +41,7 @@ class Watch:
 
     def remember(self, y: Floats) -> None:
         """Keep further away from the limits that `y` is past."""
+        y = np.where(np.isfinite(y), y, np.nan)
         over = np.fmax(y - self.high, self.low - y)
         wanted = np.where(self.past(y), over + self.noise, 0.0)
         self.extra = np.maximum(self.extra, np.nan_to_num(wanted))
