@@ -22,7 +22,8 @@ _DOORS = {"fastapi", "pydantic", "granian"}
 _MACHINES = {"asyncua", "cryptography"}
 FORBIDDEN = {
     "run_web": _NEVER | {"asyncua"},
-    "run_history": _NEVER | _DOORS | _MACHINES,
+    "run_history": _NEVER | _DOORS | {"asyncua"},  # the ledger is signed there
+    "run_decide": _NEVER | _DOORS | _MACHINES,
     "run_connect": _NEVER | _DOORS,
     "run_twins": _NEVER | _DOORS | _MACHINES,
     "run_plant": _NEVER | _DOORS | {"sqlalchemy"},

@@ -234,7 +234,7 @@ def unpack(raw: bytes) -> tuple[dict[str, Any], bytes]:
             if sum(member.file_size for member in archive.infolist()) > _MOST_BYTES:
                 raise Unreadable("the bundle is too large")
             members = [(name, archive.read(name)) for name in archive.namelist()]
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError,
+    except (zipfile.BadZipFile, EOFError, RuntimeError, OSError, ValueError,
             struct.error, zlib.error, UnicodeError, OverflowError) as error:  # fmt: skip
         raise Unreadable(f"this is no whole bundle: {error}") from None
     if pack(members) != raw:

@@ -9,6 +9,7 @@ down_revision = "0012"
 
 def upgrade() -> None:
     """Add the column."""
-    closed = sa.Column("writes", sa.Boolean(), nullable=False, server_default=sa.false())
+    default = sa.false()
+    closed = sa.Column[bool]("writes", sa.Boolean(), nullable=False, server_default=default)
     op.add_column("sources", closed)
     op.execute("UPDATE sources SET writes = true WHERE id = 'demo'")

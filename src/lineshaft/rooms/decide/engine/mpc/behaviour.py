@@ -59,7 +59,7 @@ class Slopes:
         try:
             f = casadi.vertcat(*behaviour.slope(told_x, told_u, casadi))
             y = casadi.vertcat(*behaviour.measure(told_x, told_u, casadi))
-        except (TypeError, IndexError, AttributeError, NotImplementedError) as error:
+        except (TypeError, IndexError, AttributeError, RuntimeError) as error:
             raise Refused(f"the equations cannot be read: {error}", code="mpc.behaviour",
                           hint="Write plain arithmetic and functions of m") from None  # fmt: skip
         if f.shape != (n, 1) or y.shape != (p, 1):
