@@ -75,7 +75,7 @@ def score(page: Page) -> float:
     return float(bar.get_attribute("data-score") or "nan")
 
 
-@pytest.mark.long
+@pytest.mark.trial
 @pytest.mark.timeout(1800)
 def test_a_disturbance_raises_the_drift_score(demo: Demo, page: Page) -> None:
     """The demo's twins are taught by themselves; then the plant loses its feed A."""

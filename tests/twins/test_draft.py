@@ -84,7 +84,7 @@ def test_the_same_samples_give_the_same_drafts() -> None:
     assert repr(drafted(made)) == repr(drafted(made))
 
 
-@pytest.mark.long
+@pytest.mark.trial
 def test_most_machines_of_every_kind_are_found() -> None:
     right, bound, near, sure = list[bool](), list[bool](), list[bool](), list[float]()
     for kind in RECIPES:

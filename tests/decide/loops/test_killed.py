@@ -103,7 +103,7 @@ async def test_killed_it_sends_nothing_again_and_every_command_ends_once(looped:
     await _killed(looped, 1)
 
 
-@pytest.mark.long
+@pytest.mark.trial
 async def test_killed_eight_times_the_same_holds(looped: Looped) -> None:
     await _killed(looped, 8)
 
@@ -167,7 +167,7 @@ async def test_a_machine_that_lies_on_read_back_takes_the_loop_one_step_down(
     assert failed
 
 
-@pytest.mark.long
+@pytest.mark.trial
 async def test_in_shadow_and_advisory_nothing_is_written(looped: Looped) -> None:
     before = looped.written()
     looped.add("shadow")

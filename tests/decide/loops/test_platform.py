@@ -18,7 +18,7 @@ from tests.end_to_end.platform import Platform, running, until
 PLANT = "lineshaft/demo/chem/wo"
 HANDLES = ("feed/b-flow-sp", "reactor/temperature-sp")
 PATIENCE_S = 150.0
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,7 @@ def _refused(platform: Platform, code: str, **changed: Any) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_what_cannot_run_is_refused_with_the_reason_before_anything_runs(
     platform: Platform,
 ) -> None:
@@ -105,6 +106,7 @@ def _promote(platform: Platform, loop: dict[str, Any], mode: str) -> dict[str, A
     return found
 
 
+@pytest.mark.long
 def test_in_shadow_it_watches_and_moves_nothing(platform: Platform, loop: dict[str, Any]) -> None:
     assert loop["mode"] == "shadow"
     early = platform.ask("POST", f"decisions/loops/{loop['id']}/promote", {"mode": "shadow"})
@@ -119,6 +121,7 @@ def test_in_shadow_it_watches_and_moves_nothing(platform: Platform, loop: dict[s
     assert platform.get("decisions/moves", loop=loop["id"])["moves"] == []
 
 
+@pytest.mark.long
 def test_it_climbs_the_ladder_one_step_at_a_time_and_asks_persons(
     platform: Platform, loop: dict[str, Any]
 ) -> None:
@@ -153,6 +156,7 @@ def _until_in_force(platform: Platform, sid: int, value: float) -> None:
     until("the plant has it", shown, 30)
 
 
+@pytest.mark.long
 def test_the_big_stop_brings_every_loop_to_shadow_at_once(
     platform: Platform, loop: dict[str, Any]
 ) -> None:
@@ -178,6 +182,7 @@ def _climb(platform: Platform, loop: dict[str, Any]) -> None:
             _promote(platform, loop, mode)
 
 
+@pytest.mark.trial
 def test_killed_at_any_moment_nothing_is_sent_again_and_every_command_ends_once(
     platform: Platform, loop: dict[str, Any]
 ) -> None:
@@ -209,6 +214,7 @@ def test_killed_at_any_moment_nothing_is_sent_again_and_every_command_ends_once(
         assert low <= move["value"] <= high
 
 
+@pytest.mark.trial
 def test_a_promoted_loop_makes_the_plant_earn_more(
     platform: Platform, loop: dict[str, Any]
 ) -> None:

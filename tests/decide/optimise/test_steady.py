@@ -139,7 +139,7 @@ def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
         make(problem, wrong, 0)
 
 
-@pytest.mark.long
+@pytest.mark.trial
 def test_units_and_names_make_no_difference() -> None:
     """The same plant in other units is moved in the same way."""
     plain, other = Bowl(2, seed=8), Bowl(2, seed=8)
