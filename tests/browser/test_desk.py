@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Demo, open_view, picture, ready, sign_in, wait_for
+from tests.browser.conftest import TWINS, Demo, open_view, picture, ready, sign_in, wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -23,6 +23,9 @@ def table(page: Page, demo: Demo, query: str = "") -> Locator:
 
 
 def test_the_table_is_searched_sorted_and_alive(demo: Demo, page: Page) -> None:
+    # The demo's twins and loop bring signals of their own.
+    wait_for(lambda: len(demo.call("twins")["twins"]) == TWINS)
+    wait_for(lambda: demo.call("decisions")["loops"])
     table(page, demo)
     count = page.get_by_test_id("signals-count")
     everything = int(count.get_attribute("data-rows") or 0)

@@ -47,6 +47,7 @@ def line(page: Page, name: str) -> Any:
     return page.locator(f'[data-testid="draft-line"][data-name="{name}"]')
 
 
+@pytest.mark.trial
 def test_a_draft_is_taken_changed_and_left_line_by_line(
     house: House, ports: dict[str, int], chromium: Callable[..., Page]
 ) -> None:

@@ -42,12 +42,14 @@ def test_the_start_says_what_comes_up_and_how_to_sign_in(platform: Platform) -> 
 def test_last_prints_the_newest_values(platform: Platform) -> None:
     rows = json.loads(run(platform, "last", PREFIX, "--json").stdout)
     signals = platform.signals()
-    assert {row["path"] for row in rows} == set(signals)
-    for row in rows:
+    made = {"twin", "decide"}  # the demo's own twins and loop, which may have told nothing yet
+    measured = {path for path, signal in signals.items() if signal["source"] not in made}
+    assert measured <= {row["path"] for row in rows} <= set(signals)
+    for row in [row for row in rows if row["path"] in measured]:
         assert row["unit"] == signals[row["path"]]["unit"]
         assert (row["quality"], row["time"][-6:]) == ("good", "+00:00")
     told = run(platform, "last", f"{PREFIX}/plant").stdout.splitlines()
-    assert len(told) == sum(path.startswith(f"{PREFIX}/plant/") for path in signals)
+    assert len(told) >= sum(path.startswith(f"{PREFIX}/plant/") for path in measured)
     assert any(f"{PREFIX}/plant/counter" in line for line in told)
 
 

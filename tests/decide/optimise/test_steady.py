@@ -98,6 +98,7 @@ def test_while_frozen_nothing_is_moved() -> None:
 ODD = st.floats(allow_nan=True, allow_infinity=True, width=32)
 
 
+@pytest.mark.trial
 @settings(max_examples=10, deadline=None)
 @given(st.data())
 def test_no_view_brings_it_outside_bounds_or_rates(data: st.DataObject) -> None:
