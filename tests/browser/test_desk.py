@@ -26,6 +26,7 @@ def test_the_table_is_searched_sorted_and_alive(demo: Demo, page: Page) -> None:
     # The demo's twins and loop bring signals of their own.
     wait_for(lambda: len(demo.call("twins")["twins"]) == TWINS)
     wait_for(lambda: demo.call("decisions")["loops"])
+    page.reload()
     table(page, demo)
     count = page.get_by_test_id("signals-count")
     everything = int(count.get_attribute("data-rows") or 0)

@@ -124,7 +124,7 @@ async def test_the_plant_obeys_a_beating_heart_and_helps_itself_without(site: Ho
     beating.cancel()
 
 
-@pytest.mark.long
+@pytest.mark.trial
 async def test_the_plant_helps_itself_when_connect_dies(site: House, nats: NatsServer) -> None:
     own = await Bus.connect(nats.access, SITE, "decide")  # outlives connect's
     heart = Heart(own, period_s=0.3)
