@@ -87,7 +87,9 @@ def _calm(files: Sequence[FileEntry], settled: frozenset[str]) -> bool:
 def _tier(day: int, files: Sequence[FileEntry], over: bool) -> Job | None:
     runs = _runs([file for file in files if file.kind == "sequence"])
     rows = [sum(file.rows for file in run) for run in runs]
-    if over and len(runs) > 1 and sum(rows) <= _FULL:
+    # A day that one commit brought whole has nothing to be merged with, but needs roll-ups too.
+    lacking = any(not file.rollup_size for run in runs for file in run)
+    if over and sum(rows) <= _FULL and (len(runs) > 1 or lacking):
         return _job(day, runs)
     for size in sorted({count.bit_length() // 3 for count in rows}):
         stretch: list[list[FileEntry]] = []
