@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -207,6 +209,19 @@ def test_a_body_that_is_no_form_is_refused_in_words(house: House, body: bytes) -
     headers = {"X-Lineshaft": "1", "Content-Type": "application/json"}
     answer = httpx.post(f"{house.url}/api/v1/session", content=body, headers=headers)
     is_spoken(answer, 400 if body == b"\xff" else 422)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/api/v1/session", 413), ("/api/v1/notes", 401)])
+def test_a_refusal_is_readable_by_who_still_sends(house: House, path: str, status: int) -> None:
+    def body() -> Iterator[bytes]:
+        for _ in range(4):
+            yield b"x" * 50_000
+            time.sleep(0.1)
+
+    sent = {"X-Lineshaft": "1", "Content-Length": "200000", "Content-Type": "application/json"}
+    for _ in range(3):
+        answer = httpx.post(house.url + path, content=body(), headers=sent)
+        is_spoken(answer, status)
 
 
 def test_sessions_survive_a_restart_of_the_web_process(house: House) -> None:

@@ -7,6 +7,7 @@ long answer, and has the audit take down what was changed or refused.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ OPEN: Final = {
     ("POST", "/api/v1/invitation/look"),
 }  # fmt: skip
 _OPEN_BYTES: Final = 16_384
+_DROPPED_BYTES: Final = 1 << 20
+_DROP_S: Final = 2.0
 _LOOK_AGAIN_S: Final = 2.0
 _REFUSALS: Final = frozenset({401, 403, 429})
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]*)(:\d{1,5})?")
@@ -79,10 +82,11 @@ class Gate:
             return
         client = scope.get("client") or ("",)
         passage = Passage(self._audit, str(client[0]))
-        answer = _Answer(send, self, scope, passage)
+        body = _Body(receive)
+        answer = _Answer(send, self, scope, passage, body)
         try:
             await self._check(scope, passage)
-            await self._app(scope, receive, answer.send)
+            await self._app(scope, body.receive, answer.send)
         except LineshaftError as error:
             if answer.status:
                 raise
@@ -162,11 +166,35 @@ class Gate:
             self._audit.called(call)
 
 
+class _Body:
+    """What comes in. Of a refused call, what nobody reads is dropped: were it left lying, closing
+    the connection would reset it, and its sender would see that in place of the answer."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._is_open = True
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        """Hand on the next message."""
+        message = await self._receive()
+        self._is_open = message["type"] == "http.request" and message.get("more_body", False)
+        return message
+
+    async def drop(self) -> None:
+        """Read what is still on its way and keep none of it; a large or slow rest is left."""
+        size = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DROP_S):
+                while self._is_open and size < _DROPPED_BYTES:
+                    size += len((await self.receive()).get("body", b""))
+
+
 class _Answer:
     """What goes back: made harmless, and ended where its receiver may have it no longer."""
 
-    def __init__(self, send: Send, gate: Gate, scope: Scope, passage: Passage) -> None:
+    def __init__(self, send: Send, gate: Gate, scope: Scope, passage: Passage, body: _Body) -> None:
         self._send, self._gate, self._scope, self._passage = send, gate, scope, passage
+        self._body = body
         self._looked = monotonic_s()
         self.status = 0
         self.is_over = False
@@ -175,6 +203,8 @@ class _Answer:
         """Pass a message on."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if self.status >= 400 and self._scope["method"] not in SAFE:
+                await self._body.drop()
             given = message.get("headers", [])
             present = {bytes(name).lower() for name, _ in given}
             host = self._passage.host
