@@ -213,6 +213,7 @@ def test_a_view_is_kept_and_opened(demo: Demo, page: Page) -> None:
 SCROLL = """
 async () => {
   const grid = document.querySelector('[data-testid="signals-table"]');
+  grid.scrollTop = 0;
   const frames = [];
   let before = performance.now();
   for (let i = 0; i < 90; i += 1) {
@@ -243,10 +244,19 @@ def test_a_hundred_thousand_rows_scroll(demo: Demo, page: Page) -> None:
     expect(page.get_by_test_id("signals-count")).to_have_attribute(
         "data-rows", str(len(listed["sid"]))
     )
+    page.get_by_test_id("signals-search").fill("area-4/")
+    expect(page.get_by_test_id("signals-count")).to_have_attribute("data-rows", "20000")
+    fewer: dict[str, Any] = page.evaluate(SCROLL)
+    page.get_by_test_id("signals-search").fill("")
+    expect(page.get_by_test_id("signals-count")).to_have_attribute(
+        "data-rows", str(len(listed["sid"]))
+    )
     measured: dict[str, Any] = page.evaluate(SCROLL)
-    print(f"frames: {measured}")
+    print(f"frames: {measured}; of a fifth of the rows: {fewer}")
     assert measured["rows"] < 60
-    assert measured["median"] < 34 and measured["p95"] < 100
+    # A busy machine draws fewer frames, but as many of a long table as of a shorter one.
+    assert measured["median"] < max(34, 2 * fewer["median"])
+    assert measured["p95"] < max(100, 2 * fewer["p95"])
     began = time.monotonic()
     page.get_by_test_id("signals-search").fill("line-7/machine-77/value-7777")
     expect(page.get_by_test_id("signals-count")).not_to_have_attribute(
