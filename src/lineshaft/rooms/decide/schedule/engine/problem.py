@@ -259,16 +259,18 @@ def _setups(shop: Shop, families: dict[str, int]) -> tuple[Ints, Ints, Ints]:
 
 def _check_fits(shop: Shop, p: Problem, reach: int) -> None:
     """Raise Refused where an operation that may not pause is longer than any open time."""
-    for m, machine in enumerate(shop.machines):
+    longest = np.zeros(len(shop.machines), np.int64)
+    for m in range(len(longest)):
         some = slice(p.closed_at[m], p.closed_at[m + 1])
         edges = np.concatenate([[0], p.closed_to[some], p.closed_from[some], [reach]])
         opened = np.sort(edges[: len(edges) // 2]), np.sort(edges[len(edges) // 2 :])
-        longest = int((opened[1] - opened[0]).max())
-        for i in np.flatnonzero((p.pauses == 0) & (p.fixed < 0)):
-            for k in range(p.choice_at[i], p.choice_at[i + 1]):
-                if p.choice_machine[k] == m and p.choice_time[k] > longest:
-                    raise Refused(
-                        f"an operation of the order '{shop.orders[p.job[i]].id}' may not pause and "
-                        f"needs {p.choice_time[k]} s, but '{machine.id}' is open for {longest} s "
-                        "at most", code="shop.calendar",
-                        hint="Let it pause, or open the machine longer")  # fmt: skip
+        longest[m] = (opened[1] - opened[0]).max()
+    of = np.repeat(np.arange(len(p.job)), np.diff(p.choice_at))
+    lasting = (p.pauses[of] == 0) & (p.fixed[of] < 0)
+    for k in np.flatnonzero(lasting & (p.choice_time > longest[p.choice_machine]))[:1]:
+        m = p.choice_machine[k]
+        raise Refused(
+            f"an operation of the order '{shop.orders[p.job[of[k]]].id}' may not pause and needs "
+            f"{p.choice_time[k]} s, but '{shop.machines[m].id}' is open for {longest[m]} s at most",
+            code="shop.calendar", hint="Let it pause, or open the machine longer",
+        )  # fmt: skip
