@@ -3,9 +3,11 @@
 Imported by the web process alone, when it builds its doors.
 """
 
+import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lineshaft.bus import Bus
 from lineshaft.core.ports import PlantPanel
 from lineshaft.core.signals import Signal
 from lineshaft.rooms.connect.demo import DEMO_ID
@@ -44,6 +46,13 @@ def twin_doors(
                         FmuShelf(folder / FMUS))  # fmt: skip
     doors = router(twins)
     add_drafts(doors, DraftService(twins.worker, history, listed, conversion))
-    if not ground.plan.demo:
-        return doors, []
-    return doors, [DemoTwins(twins, panel, lambda: listed("", DEMO_ID), folder).run()]
+    beside: list[Coroutine[Any, Any, None]] = [_foretelling(ground.bus, twins)]
+    if ground.plan.demo:
+        beside.append(DemoTwins(twins, panel, lambda: listed("", DEMO_ID), folder).run())
+    return doors, beside
+
+
+async def _foretelling(bus: Bus, twins: TwinService) -> None:
+    """Answer what a move would do, for those who ask before they make it."""
+    await bus.serve("foresight", "whatif", twins.foretell)
+    await asyncio.Event().wait()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lineshaft.clock import now_us
+from lineshaft.core.errors import Refused
 from lineshaft.core.samples import SampleBlock
 from tests.web.conftest import Feed, House, made
 
@@ -97,6 +98,16 @@ async def test_a_twin_is_fitted_taught_followed_and_asked(house: House, feed: Fe
     again = await asyncio.to_thread(house.post, "twins/whatif", {**asked, "at": later + SECOND})
     first = again["futures"][0]["outputs"][0]["middle"][0]
     assert first == pytest.approx(rows["v"][1], abs=0.5)
+
+    # The same is answered to whoever asks before a move, as the band over the whole horizon.
+    ask = {"twins": [twin["id"]], "moves": [[drive, 100.0], [level, 1.0]], "hours": 1 / 6}
+    told = await feed.bus.ask("foresight", "whatif", ask, 60)
+    ((sid, low, high),) = told["bands"]
+    assert sid == level
+    assert high == pytest.approx(max(full["high"]), abs=1.5)
+    assert low == pytest.approx(min(full["low"]), abs=1.5)
+    with pytest.raises(Refused, match="none of these twins"):
+        await feed.bus.ask("foresight", "whatif", {**ask, "moves": [[level, 1.0]]}, 60)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -17,7 +17,15 @@ from lineshaft.core.commands import Ending
 from lineshaft.core.facts import Fact
 from lineshaft.core.signals import Kind, Signal
 from lineshaft.rooms.decide.journal import CommandBook, Journal, MoveMade
-from lineshaft.rooms.decide.model import FIGURES, SOURCE, Conditions, Goal, Loop, LoopHandle
+from lineshaft.rooms.decide.model import (
+    FIGURES,
+    SOURCE,
+    Conditions,
+    Goal,
+    Loop,
+    LoopHandle,
+    LoopLimit,
+)
 from lineshaft.rooms.decide.store import LoopStore
 from tests.connect.conftest import House, ServerProcess, until
 from tests.connect.test_write import open_for_writing
@@ -45,7 +53,7 @@ class Looped:
         self.handle = house.sid("as-double")
         self.child: Child | None = None
 
-    def add(self, mode: str, **other: Any) -> Loop:
+    def add(self, mode: str, limits: Sequence[LoopLimit] = (), **other: Any) -> Loop:
         house = self.house
         goal, moving = house.sid("temperature"), house.sid("counter")
         rule = {"name": "up", "when": {"signal": "cost", "above": 25.0},
@@ -56,7 +64,8 @@ class Looped:
         ])  # fmt: skip
         loop = Loop(
             "loop", "Rule", "lineshaft/demo/a/b/loop", Goal("t", "minimise", "", goal),
-            (LoopHandle(self.handle, 0.0, 100.0, STEP / PERIOD_H, 0.0, 1e6),), inputs=(moving,),
+            (LoopHandle(self.handle, 0.0, 100.0, STEP / PERIOD_H, 0.0, 1e6),), limits,
+            inputs=(moving,),
             period_h=PERIOD_H, settle_h=1.0, method="rules", settings={"rules": [rule]},
             conditions=Conditions(**other), signals={s.name: s.sid for s in own},
         )  # fmt: skip

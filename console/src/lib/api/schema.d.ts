@@ -2482,6 +2482,7 @@ export interface components {
              * @enum {integer}
              */
             approvals: 1 | 2;
+            foresight?: components["schemas"]["ForesightForm"];
             /**
              * Fresh S
              * @description how old an input may be
@@ -3139,6 +3140,28 @@ export interface components {
              * @description of FMI
              */
             version: string;
+        };
+        /**
+         * ForesightForm
+         * @description Twins that must foretell, before every move, that limited signals stay inside.
+         */
+        ForesightForm: {
+            /**
+             * Hours
+             * @description how far ahead, in plant hours
+             * @default 1
+             */
+            hours: number;
+            /**
+             * Sids
+             * @description limited signals that they foretell
+             */
+            sids?: number[];
+            /**
+             * Twins
+             * @description ids
+             */
+            twins?: string[];
         };
         /**
          * Form

@@ -12,14 +12,13 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from lineshaft.bus import Bus
 from lineshaft.core.commands import Command, Ending, Outcome
 from lineshaft.core.errors import LineshaftError, Refused
 from lineshaft.core.ports import Actuator
 from lineshaft.rooms.decide.engine.guards import (
-    Band,
     Envelope,
     Guard,
     Scene,
@@ -31,7 +30,7 @@ from lineshaft.rooms.decide.engine.guards_people import Expiry
 from lineshaft.rooms.decide.engine.journal import GRACE_US, Entry, Journal, Stage, settle
 
 __all__ = [
-    "BusActuator", "Foreteller", "Guarded", "Plan", "Turns", "guarded", "recover", "revert_of",
+    "BusActuator", "Guarded", "Plan", "Turns", "guarded", "recover", "revert_of",
 ]  # fmt: skip
 
 Scenes = Callable[[Command], Awaitable[Scene]]
@@ -42,14 +41,6 @@ Clock = Callable[[], int]
 _ASK_S: Final = 8.0
 _LOOK_S: Final = (0.0, 0.01, 0.03, 0.1)  # pauses before the first looks at a value, then the last
 _AGAIN_S: Final = (0.05, 0.2, 1.0)
-
-
-class Foreteller(Protocol):
-    """Who knows what a move would do: a twin's what-if, asked while a Scene is made."""
-
-    async def foretell(self, command: Command) -> Sequence[Band] | None:
-        """Return where the limited signals are expected to stay, None where nobody knows."""
-        ...
 
 
 class Turns:

@@ -30,6 +30,8 @@ from lineshaft.rooms.decide.engine.guards_plant import (
     Moves,
     Rate,
     Unchanged,
+    WhatIf,
+    Within,
 )
 from lineshaft.rooms.decide.engine.guards_plant import Interlock as Lock
 from lineshaft.rooms.decide.engine.window import Window
@@ -59,12 +61,14 @@ def envelopes_of(loop: Loop) -> Mapping[int, Envelope]:
 def guards_of(loop: Loop, key: bytes) -> tuple[Guard, ...]:
     """Return the guards of a loop, in the order in which they are asked."""
     envelopes, wanted = envelopes_of(loop), loop.conditions
+    seen = [Within(one.sid, one.low, one.high) for one in loop.limits
+            if one.sid in wanted.foresight.sids]  # fmt: skip
     return (
         Stop(), ModeGuard(), AllowList(loop.id, frozenset(envelopes)), Replay(),
         Expiry(), Approvals(key, wanted.approvals, 0), Bounds(envelopes), Unchanged(envelopes),
         Rate(envelopes), Moves(envelopes), Dwell(envelopes),
         Interlocks([_lock(one) for one in wanted.interlocks]),
-        Inputs(loop.needed, wanted.fresh_s), Monitor(),
+        Inputs(loop.needed, wanted.fresh_s), Monitor(), WhatIf(seen),
     )  # fmt: skip
 
 

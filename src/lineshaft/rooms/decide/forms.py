@@ -6,15 +6,16 @@ from pydantic import BaseModel, Field
 
 __all__ = [
     "Ask", "CandidateView", "ConditionView", "ConditionsForm", "DecisionsView", "FiguresView",
-    "GoalForm", "HandleForm", "HandleNow", "InterlockForm", "LadderView", "LimitForm", "LimitNow",
-    "LoopChange", "LoopCheck", "LoopDraft", "LoopView", "MethodList", "MethodView", "ModeAsk",
-    "MoveList", "MoveView", "ProofView", "ProposalList", "ProposalView", "ProposedMove",
-    "RemoteForm", "SampleView", "StopView", "VerdictView", "WhyView", "WorthForm",
+    "ForesightForm", "GoalForm", "HandleForm", "HandleNow", "InterlockForm", "LadderView",
+    "LimitForm", "LimitNow", "LoopChange", "LoopCheck", "LoopDraft", "LoopView", "MethodList",
+    "MethodView", "ModeAsk", "MoveList", "MoveView", "ProofView", "ProposalList", "ProposalView",
+    "ProposedMove", "RemoteForm", "SampleView", "StopView", "VerdictView", "WhyView", "WorthForm",
 ]  # fmt: skip
 
 _FOREVER: Final = 1 << 53
-Sid = Annotated[int, Field(ge=1, le=2**31 - 1)]
-Value = Annotated[float, Field(allow_inf_nan=False)]
+# Strict: a yes or a text in the place of a number is a mistake of whoever sends it, not a number.
+Sid = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
+Value = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 Name = Annotated[str, Field(max_length=120)]
 Mode = Literal["shadow", "advisory", "supervised", "autonomous"]
 _UNIT: Final = "what the numbers are in; empty: the signal's own"
@@ -58,6 +59,16 @@ class InterlockForm(BaseModel):
     high: Value | None = None
 
 
+class ForesightForm(BaseModel):
+    """Twins that must foretell, before every move, that limited signals stay inside."""
+
+    twins: list[Name] = Field(default_factory=list, max_length=20, description="ids")
+    sids: list[Sid] = Field(
+        default_factory=list, max_length=50, description="limited signals that they foretell"
+    )
+    hours: Value = Field(1, gt=0, le=1000, description="how far ahead, in plant hours")
+
+
 class ConditionsForm(BaseModel):
     """What stands between a wish and a write."""
 
@@ -70,6 +81,7 @@ class ConditionsForm(BaseModel):
         max_length=20,
         description="ids; nothing moves while one has drifted or finds its process abnormal",
     )
+    foresight: ForesightForm = Field(default_factory=ForesightForm)  # type: ignore[arg-type]
 
 
 class RemoteForm(BaseModel):
@@ -109,17 +121,17 @@ class LoopDraft(BaseModel):
     )  # fmt: skip
     method: Literal["optimise", "mpc", "rules"] = "optimise"
     settings: dict[Name, Any] = Field(default_factory=dict, max_length=50)
-    seed: int = Field(1, ge=0, le=2**31 - 1)
+    seed: int = Field(1, ge=0, le=2**31 - 1, strict=True)
     conditions: ConditionsForm = Field(default_factory=ConditionsForm)  # type: ignore[arg-type]
     remote: RemoteForm = Field(default_factory=RemoteForm)
     worth: WorthForm = Field(default_factory=WorthForm)  # type: ignore[arg-type]
-    enabled: bool = True
+    enabled: Annotated[bool, Field(strict=True)] = True
 
 
 class LoopChange(LoopDraft):
     """A loop as it shall be; `revision` is the one that was looked at."""
 
-    revision: int = Field(ge=1, le=2**31 - 1)
+    revision: int = Field(ge=1, le=2**31 - 1, strict=True)
 
 
 class LoopCheck(BaseModel):

@@ -24,6 +24,7 @@ from lineshaft.rooms.decide.actuate import BusActuator, Plan, Turns, guarded, re
 from lineshaft.rooms.decide.chain import TRIPS, clock_of, plan_of
 from lineshaft.rooms.decide.engine.guards import Envelope, Move, Scene
 from lineshaft.rooms.decide.engine.ladder import Mode, demoted
+from lineshaft.rooms.decide.foresight import Foreteller
 from lineshaft.rooms.decide.heart import Heart, Held
 from lineshaft.rooms.decide.journal import CommandBook, Journal, Offer
 from lineshaft.rooms.decide.loop_run import LoopRun
@@ -51,7 +52,7 @@ class Hands:
         self._store, self._journal = LoopStore(engine), Journal(engine)
         self._told = asyncio.Event()
         self.book = CommandBook(engine, self._told.set)
-        self._machine = BusActuator(bus, now_us)
+        self._machine, self._foreteller = BusActuator(bus, now_us), Foreteller(bus)
         self._turns, self._heart = Turns(), Heart(bus)
         self._plans: dict[str, Plan] = {}
         self._chains: dict[str, Actuator] = {}
@@ -114,6 +115,10 @@ class Hands:
         sids = [one.sid for one in run.loop.handles]
         found = await asyncio.gather(*(self.book.moves(sid) for sid in sids))
         return dict(zip(sids, found, strict=True))
+
+    async def foresee(self, run: LoopRun, proposal: str, moves: Mapping[int, float]) -> None:
+        """Have the twins of a loop asked now, so that its Commands need not wait for them."""
+        await self._foreteller.ask(proposal, run.loop.conditions.foresight, moves)
 
     async def read(self, sids: Sequence[int]) -> Mapping[int, float]:
         """Return what machines have now for those signals that can be read."""
@@ -186,11 +191,20 @@ class Hands:
             return mode, self._store.stopped() is not None, offer, self._approvers()
 
         mode, stopped, offer, approvers = await asyncio.to_thread(look)
+        # What takes a move back is asked about by itself.
+        mine = {one.id: one for one in (offer.commands if offer else ())}
+        together = mine.values() if command.id in mine else [command]
+        foretold = await self._foreteller.ask(
+            offer.id if offer and command.id in mine else command.id,
+            loop.conditions.foresight,
+            {one.sid: one.value for one in together},
+        )
         return Scene(
             mode=Mode(mode), stopped=stopped,
             abnormal=self._watch.twins(dict.fromkeys(loop.conditions.twins)),
             clock=clock_of(run.window), readings=run.readings(),
             approvals=tuple(offer.approvals) if offer else (), approvers=approvers,
+            foretold=foretold,
         )  # fmt: skip
 
     async def _recover(self) -> None:

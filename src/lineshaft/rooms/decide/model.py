@@ -16,8 +16,8 @@ from lineshaft.core.errors import Refused
 from lineshaft.core.signals import Kind, Signal
 
 __all__ = [
-    "FIGURES", "MODES", "SOURCE", "Conditions", "Goal", "Interlock", "Loop", "LoopHandle",
-    "LoopLimit", "Remote", "Worth", "checked",
+    "FIGURES", "MODES", "SOURCE", "Conditions", "Foresight", "Goal", "Interlock", "Loop",
+    "LoopHandle", "LoopLimit", "Remote", "Worth", "checked",
 ]  # fmt: skip
 
 SOURCE: Final = "decide"
@@ -120,16 +120,35 @@ class Interlock:
 
 
 @dataclass(frozen=True, slots=True)
+class Foresight:
+    """What must be foretold before every move: these `twins`, asked for the next `hours` (plant
+    time) with all moves of the proposal made, must expect the limited signals `sids` inside their
+    limits. Without twins nobody is asked."""
+
+    twins: Sequence[str] = ()
+    sids: Sequence[int] = ()
+    hours: float = 1.0
+
+    def __post_init__(self) -> None:
+        if bool(self.twins) != bool(self.sids) or not 0 < self.hours <= 1000:
+            raise Refused("a foresight without twins, without signals or without hours",
+                          hint="Name the twins, which limited signals they foretell, and up to "
+                          "1,000 hours", code="loop.foresight")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Conditions:
     """What stands between a wish and a write. `approvals` is how many persons must say yes in
     supervised mode, `answer_s` how long (wall) one waits for them; `fresh_s` (wall) is how old an
-    input may be; while one of `twins` has drifted, or finds its process abnormal, nothing moves."""
+    input may be; while one of `twins` has drifted, or finds its process abnormal, nothing moves;
+    `foresight` says what must be foretold of a move."""
 
     approvals: int = 1
     answer_s: float = 120.0
     fresh_s: float = 30.0
     interlocks: Sequence[Interlock] = ()
     twins: Sequence[str] = ()
+    foresight: Foresight = Foresight()
 
     def __post_init__(self) -> None:
         if self.approvals not in (1, 2):
@@ -217,6 +236,9 @@ class Loop:
             raise Refused("a period or a time to settle out of range", code="loop.period",
                           hint="Give a period above zero, and a time to settle no shorter than "
                           "it")  # fmt: skip
+        if odd := sorted(set(self.conditions.foresight.sids) - set(limited)):
+            raise Refused(f"the signal {odd[0]} is to be foretold, but has no limit",
+                          hint="Give it a limit", code="loop.foresight")  # fmt: skip
         if not 0 < self.tolerance <= 1:
             raise Refused("a tolerance is a share of the objective", code="loop.tolerance",
                           hint="Above 0, and 1 at most")  # fmt: skip
@@ -248,13 +270,17 @@ class Loop:
             conditions = body.pop("conditions")
             locks = tuple(Interlock(**one) for one in conditions.pop("interlocks"))
             conditions["twins"] = tuple(conditions["twins"])
+            seen: dict[str, Any] = conditions.pop("foresight", {})
+            foresight = Foresight(
+                tuple(seen.get("twins", ())), tuple(seen.get("sids", ())), seen.get("hours", 1.0)
+            )
             return cls(
                 id=id, revision=revision,
                 goal=Goal(**body.pop("goal")),
                 handles=tuple(LoopHandle(**one) for one in body.pop("handles")),
                 limits=tuple(LoopLimit(**one) for one in body.pop("limits")),
                 inputs=tuple(body.pop("inputs")),
-                conditions=Conditions(interlocks=locks, **conditions),
+                conditions=Conditions(interlocks=locks, foresight=foresight, **conditions),
                 remote=Remote(**body.pop("remote")), worth=Worth(**body.pop("worth")), **body,
             )  # fmt: skip
         except (TypeError, ValueError, KeyError, AttributeError) as error:

@@ -142,6 +142,9 @@ class Stepper:
         state = "frozen" if held else "held" if not moves else {
             "shadow": "shadow", "advisory": "advice", "supervised": "waiting",
             "autonomous": "running"}[run.mode]  # fmt: skip
+        if state == "running":
+            await self._hands.foresee(run, number, {sid: value for sid, _, value in moves})
+            now = now_us()
         body = self._body(run, cut, proposal, moves)
         expires, commands = None, list[Command]()
         if state in ("waiting", "running"):

@@ -31,6 +31,7 @@ from lineshaft.rooms.decide.methods import KINDS
 from lineshaft.rooms.decide.model import (
     MODES,
     Conditions,
+    Foresight,
     Goal,
     Interlock,
     Loop,
@@ -51,13 +52,15 @@ def loop_of(body: LoopDraft, number: str = "", revision: int = 1) -> Loop:
     conditions = given.pop("conditions")
     locks = tuple(Interlock(**one) for one in conditions.pop("interlocks"))
     twins = tuple(conditions.pop("twins"))
+    seen = conditions.pop("foresight")
+    foresight = Foresight(tuple(seen["twins"]), tuple(seen["sids"]), seen["hours"])
     return Loop(
         id=number, revision=revision,
         goal=Goal(**given.pop("goal")),
         handles=tuple(LoopHandle(**one) for one in given.pop("handles")),
         limits=tuple(LoopLimit(**one) for one in given.pop("limits")),
         inputs=tuple(given.pop("inputs")),
-        conditions=Conditions(interlocks=locks, twins=twins, **conditions),
+        conditions=Conditions(interlocks=locks, twins=twins, foresight=foresight, **conditions),
         remote=Remote(**given.pop("remote")), worth=Worth(**given.pop("worth")),
         **given,
     )  # fmt: skip

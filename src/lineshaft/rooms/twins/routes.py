@@ -21,9 +21,9 @@ _FOREVER: Final = 1 << 53
 _Stamp = Annotated[int, Field(ge=0, le=_FOREVER)]
 _Number = Annotated[str, Path(max_length=40, description="id")]
 _FmuName = Annotated[str, Path(max_length=80, description="what the FMU shall be called")]
-_Sid = Annotated[int, Field(ge=1, le=2**31 - 1)]
+_Sid = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
 _Name = Annotated[str, Field(max_length=120)]
-_Value = Annotated[float, Field(allow_inf_nan=False)]
+_Value = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 _Figures = dict[_Name, _Value]
 
 

@@ -39,6 +39,7 @@ _IDENTIFIED: Final = 60_000  # rows
 _STEPS_BACK: Final = 300  # of a model, from which its state is found
 _SILENT_US: Final = 60_000_000
 _LONGEST_S: Final = 90.0
+_FORETOLD_STEPS: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +326,31 @@ class TwinService:
             question.seed, question.share, within_s=_LONGEST_S,
         )  # fmt: skip
         return {**found, "at": question.at or now_us()}
+
+    async def foretell(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Answer `{twins, moves: [[sid, value], …], hours}` with `{bands: [[sid, low, high], …]}`:
+        within what each output stays for so long (plant time) when these inputs have these values
+        from now on. Inputs that no twin has are left out; Refused where none is left."""
+        twins = [await asyncio.to_thread(self._store.get, str(one)) for one in body["twins"]]
+        moving = {bound.sid for twin in twins for bound in twin.inputs.values()}
+        changes = tuple((int(sid), 0.0, float(value), 0.0) for sid, value in body["moves"]
+                        if int(sid) in moving)  # fmt: skip
+        if not changes:
+            raise Refused("these moves move none of these twins", code="twin.whatif",
+                          hint="Ask twins that have the moved signals as inputs")  # fmt: skip
+        hours = float(body["hours"])
+        found = await self.whatif(
+            Question(tuple(body["twins"]), [Future("", changes)], hours * 3600.0,
+                     step_s=hours * 3600.0 / _FORETOLD_STEPS)
+        )  # fmt: skip
+        bands = dict[int, tuple[float, float]]()
+        for one in found["futures"][0]["outputs"]:
+            low, high = bands.get(one["sid"], (np.inf, -np.inf))
+            bands[one["sid"]] = (
+                float(np.minimum(low, np.min(one["low"]))),
+                float(np.maximum(high, np.max(one["high"]))),
+            )  # fmt: skip
+        return {"bands": [[sid, *band] for sid, band in bands.items()]}
 
     async def _asked(self, twin: Twin, at: int | None) -> Asked:
         if twin.behaviour == IDENTIFIED:

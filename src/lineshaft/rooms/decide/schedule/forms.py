@@ -14,10 +14,10 @@ __all__ = [
 
 _Id = Annotated[str, Field(min_length=1, max_length=80)]
 _Text = Annotated[str, Field(max_length=200)]
-_Minutes = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
+_Minutes = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False, strict=True)]
 _When = Annotated[int | str, Field(description="ISO 8601, in the shop's zone where it names none; "
                                                "or µs UTC")]  # fmt: skip
-_Weight = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+_Weight = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False, strict=True)]
 
 
 class ShiftForm(BaseModel):
