@@ -64,6 +64,25 @@ def test_a_missing_objective_counts_neither_way() -> None:
     assert judge.settled is None
 
 
+def test_no_verdict_is_finer_than_what_the_plant_does_by_itself() -> None:
+    calm, restless = _judge(), _judge()
+    for k in range(60):
+        _run(calm, 4 * k, 5.0, 100.0, 4, acting=False)
+        _run(restless, 4 * k, 5.0, 100.0 + 8 * (-1) ** k, 4, acting=False)
+    assert calm.room(100.0) == 5.0, "the tolerance"
+    assert 30.0 < restless.room(100.0) < 50.0
+    assert any(one.worse for one in _run(calm, 240, 8.0, 125.0, 40, expected=90.0))
+    assert not any(one.worse for one in _run(restless, 240, 8.0, 125.0, 40, expected=90.0))
+    assert any(one.worse for one in _run(restless, 280, 5.0, 200.0, 40, expected=90.0))
+
+
+def test_a_difference_after_a_move_is_no_unrest() -> None:
+    judge = _judge()
+    for k in range(6):
+        _run(judge, 40 * k, 5.0 + k % 2, 100.0 + 20 * (k % 2), 40, acting=False)
+    assert judge.room(100.0) == 5.0
+
+
 def test_saved_and_loaded_it_says_the_same() -> None:
     whole, first, second = _judge(), _judge(), _judge()
     dice = np.random.default_rng(1)

@@ -267,7 +267,7 @@ class LoopRun:
         need = REQUIRED[mode]
         about = self.judge.settled if self.judge.settled is not None else 0.0
         hours = self.window.hours - self.tally.mode_h
-        record = record_of(mode, hours, self.pairs, self.loop.tolerance * abs(about))
+        record = record_of(mode, hours, self.pairs, self.judge.room(about))
         enough = Record(mode, need.hours, need.proposals, need.within)
         rows = (
             ("hours", record.hours, need.hours, "h", replace(enough, hours=record.hours)),

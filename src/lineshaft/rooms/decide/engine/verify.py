@@ -4,8 +4,9 @@ Rules: while handles move, or the plant may still be coming to rest after it, no
 falls falsely while inventories fill. What counts is the mean of a stretch of settled periods. A
 loop that acts is to be taken back where such a mean is worse, beyond the tolerance, than both the
 last good one and what was foretold for it; otherwise it becomes the last good one, with the point
-that gave it. Objectives are small when good, hours are plant hours. The same periods give the same
-verdicts, also across `save`.
+that gave it. Two stretches between which nothing was moved differ by the plant's own unrest: no
+verdict is finer than that. Objectives are small when good, hours are plant hours. The same periods
+give the same verdicts, also across `save`.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,10 @@ __all__ = ["Judge", "Verified"]
 Floats = NDArray[np.float64]
 #: Moves, as shares of a range, that may sum up over the time to settle in a settled plant.
 _STILL: Final = 0.05
+_AT_REST: Final = 1e-6  # a move, as a share of a range, that is none
 _FEWEST, _MOST = 4, 32
+_UNREST: Final = 2.5  # standard deviations of the plant's own unrest that are no verdict
+_KNOWN, _REMEMBERED = 3, 32  # stretches from which on it is known, and over which it is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,15 @@ class Judge:
         self.best: float | None = None
         self.good: Floats = np.full(len(spans), np.nan)
         self._reference: float | None = None
+        self._stayed = False  # no handle was moved since the stretch before
+        self._unrest, self._pairs = 0.0, 0  # mean square difference of so many pairs
         self.moved = 0.0
+
+    def room(self, about: float) -> float:
+        """Return by how much two settled objectives near `about` may differ and still be taken for
+        the same: the tolerance, or the plant's own unrest where that is larger."""
+        unrest = self._unrest**0.5 if self._pairs >= _KNOWN else 0.0
+        return max(self._tolerance * abs(about), _UNREST * unrest)
 
     def take(
         self, hours: float, u: Floats, cost: float, expected: float | None, *, acting: bool
@@ -66,6 +78,7 @@ class Judge:
         with np.errstate(invalid="ignore"):
             self.moved = float(np.nanmax(np.append(np.abs(u - self._u) / self._spans, 0.0)))
         self._u = np.where(np.isfinite(u), u, self._u)
+        self._stayed &= self.moved < _AT_REST
         self._restless = self._restless * exp(-3 * passed / self._settle_h) + self.moved
         self._rest_h = self._rest_h + passed if self._restless <= _STILL else 0.0
         if self._rest_h < self._settle_h * (1 - 1e-9):
@@ -84,14 +97,22 @@ class Judge:
         before = self._reference
         predicted = self._foretold if acting and self._foretold is not None else before
         self._costs, self._foretold = [], expected if acting else None
-        self.settled = mean
         worst = max(one for one in (before, predicted, -np.inf) if one is not None)
-        room = self._tolerance * abs(mean if before is None else before)
+        room = self.room(mean if before is None else before)
         worse = acting and before is not None and mean > worst + room
+        self._compare(mean)
+        self.settled = mean
         if not worse:
             self._reference, self.good = mean, self._u.copy()
             self.best = mean if self.best is None else min(self.best, mean)
         return Verified(True, mean, predicted, worse)
+
+    def _compare(self, mean: float) -> None:
+        """Learn the plant's own unrest from a stretch and the one before it."""
+        if self._stayed and self.settled is not None:
+            self._pairs = min(self._pairs + 1, _REMEMBERED)
+            self._unrest += ((mean - self.settled) ** 2 - self._unrest) / self._pairs
+        self._stayed = True
 
     def accept(self) -> None:
         """Take the last settled objective as it is: what was worse has been taken back."""
@@ -103,6 +124,7 @@ class Judge:
             "hours": self._hours, "restless": self._restless, "rest_h": self._rest_h,
             "costs": self._costs, "foretold": self._foretold, "settled": self.settled,
             "best": self.best, "reference": self._reference,
+            "stayed": self._stayed, "unrest": self._unrest, "pairs": self._pairs,
         }  # fmt: skip
         return facts, {"judge_u": self._u, "judge_good": self.good}
 
@@ -112,4 +134,7 @@ class Judge:
         self._rest_h, self._costs = facts["rest_h"], list(facts["costs"])
         self._foretold, self.settled = facts["foretold"], facts["settled"]
         self.best, self._reference = facts["best"], facts["reference"]
+        # A loop that was kept before the unrest was known begins to learn it now.
+        self._stayed, self._pairs = facts.get("stayed", False), facts.get("pairs", 0)
+        self._unrest = facts.get("unrest", 0.0)
         self._u, self.good = arrays["judge_u"], arrays["judge_good"]
