@@ -30,7 +30,7 @@ from lineshaft.rooms.decide.methods import make_method
 from lineshaft.rooms.decide.model import MODES, Loop
 from lineshaft.rooms.decide.store import Kept
 
-__all__ = ["Cut", "LoopRun", "warm_up"]
+__all__ = ["Cut", "LoopRun"]
 
 Floats = NDArray[np.float64]
 _SCHEMA: Final = "loop/1"
@@ -334,14 +334,6 @@ class LoopRun:
         self._last_h, self.shown.settled_at = facts["last_h"], facts["settled_at"]
         self.reverting = arrays["reverting"] if len(arrays["reverting"]) else None
         self.position(known.token, known.seq, known.known)
-
-
-def warm_up() -> None:
-    """Have compiled what every account needs: seconds, that no loop is to spend in a step."""
-    value = Value(Terms(1.0, 1.0, learn=24))
-    for hour in range(100):
-        value.update(Period(float(hour), float(hour % 3), hour > 50, np.empty(0)))
-    value.report()
 
 
 def _shape(loop: Loop) -> str:

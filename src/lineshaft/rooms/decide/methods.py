@@ -20,17 +20,20 @@ _ENGINES: Final = "lineshaft.rooms.decide.engine"
 
 @dataclass(frozen=True, slots=True)
 class MethodKind:
-    """A way to decide: its module below the engine, and what people are told of it."""
+    """A way to decide: its module below the engine, and what people are told of it; `settings`
+    is a module with a class Settings that reads its settings without loading the method."""
 
     module: str
     title: str
     text: str
+    settings: str = ""
 
 
 KINDS: Final[Mapping[str, MethodKind]] = {
     "optimise": MethodKind(
         "optimise.steady", "Steady-state optimiser",
         "Learns from small moves of its own where the settled objective is best inside the limits",
+        "optimise.settings",
     ),
     "mpc": MethodKind(
         "mpc.linear", "Model predictive control",
@@ -67,4 +70,8 @@ def make_method(loop: Loop, saved: bytes = b"") -> Method:
 
 def check_settings(loop: Loop) -> None:
     """Raise Refused where the loop's method cannot run with its settings. Blocks."""
-    make_method(loop)
+    kind = KINDS[loop.method]
+    if kind.settings:
+        import_module(f"{_ENGINES}.{kind.settings}").Settings.read(loop.settings)
+    else:
+        make_method(loop)

@@ -122,9 +122,6 @@ class Runner:
 
     async def _begin(self) -> None:
         """Take up where the loop that is furthest behind was saved."""
-        from lineshaft.rooms.decide.loop_run import warm_up
-
-        await asyncio.to_thread(warm_up)
         streams = self._bus.streams
         state = await streams.patiently(streams.state, self._stream)
         self._token, self._seq, self._known = state.token, state.last, ""

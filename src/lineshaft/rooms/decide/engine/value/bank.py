@@ -23,7 +23,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 __all__ = ["GAIN_SPREAD", "TAILS", "Bank", "Step"]
@@ -139,45 +138,29 @@ class Bank:
         self.seen = int(state["seen"][0])
 
 
-def _predict_all(
+def _predict(
     mean: Floats, cov: Floats, keep: Floats, white: Floats, drift: Floats, wander: Floats,
     periods: float, on: bool,
 ) -> None:  # fmt: skip
-    for i in range(len(mean)):
-        kept = keep[i] ** periods
-        mean[i, _SLOW] *= kept
-        cov[i, _SLOW] *= kept
-        cov[i, :, _SLOW] *= kept
-        cov[i, _SLOW, _SLOW] += (1 - white[i]) * (1 - kept * kept)
-        cov[i, _LEVEL, _LEVEL] += drift[i] * periods
-        if on:
-            cov[i, _GAIN, _GAIN] += wander[i] * periods
+    kept = keep**periods
+    mean[:, _SLOW] *= kept
+    cov[:, _SLOW] *= kept[:, None]
+    cov[:, :, _SLOW] *= kept[:, None]
+    cov[:, _SLOW, _SLOW] += (1 - white) * (1 - kept * kept)
+    cov[:, _LEVEL, _LEVEL] += drift * periods
+    if on:
+        cov[:, _GAIN, _GAIN] += wander * periods
 
 
-def _learn_all(
+def _learn(
     mean: Floats, cov: Floats, squares: Floats, logs: Floats, white: Floats, h: Floats,
     cost: float, seen: int, far: float,
 ) -> None:  # fmt: skip
-    size = len(h)
-    reach = np.empty(size)
-    for i in range(len(mean)):
-        error, width = cost, white[i]
-        reach[:] = 0.0
-        for k in range(size):
-            if h[k] != 0.0:
-                for j in range(size):
-                    reach[j] += cov[i, k, j] * h[k]
-        for j in range(size):
-            error -= h[j] * mean[i, j]
-            width += h[j] * reach[j]
-        width *= max(1.0, error * error * seen / (width * squares[i] * far * far))
-        for j in range(size):
-            pull = reach[j] / width
-            mean[i, j] += pull * error
-            for k in range(size):
-                cov[i, j, k] -= pull * reach[k]
-        squares[i] += error * error / width
-        logs[i] -= 0.5 * np.log(width)
-
-
-_predict, _learn = njit(cache=True)(_predict_all), njit(cache=True)(_learn_all)
+    reach = h @ cov
+    error, width = cost - mean @ h, white + reach @ h
+    width *= np.maximum(1.0, error * error * seen / (width * squares * far * far))
+    pull = reach / width[:, None]
+    mean += pull * error[:, None]
+    cov -= pull[:, :, None] * reach[:, None, :]
+    squares += error * error / width
+    logs -= 0.5 * np.log(width)
