@@ -110,15 +110,17 @@ class Compiled:
         index = {(o.id, one.id): i for i, (o, one) in enumerate(
             (o, one) for o in shop.orders for one in o.operations)}  # fmt: skip
         number = {machine.id: m for m, machine in enumerate(shop.machines)}
+        of = np.repeat(np.arange(len(p.job)), np.diff(p.choice_at))
+        known = zip(of.tolist(), p.choice_machine.tolist(), strict=True)
+        choices = {key: k for k, key in enumerate(known)}
         choice, lines = np.full(len(index), -1), [list[int]() for _ in shop.machines]
         for row in sorted(schedule.rows, key=lambda row: row.start):
             i = index.get((row.order, row.operation))
             if i is None:
                 continue  # an order that has left the shop
-            m, some = number.get(row.machine, -1), slice(p.choice_at[i], p.choice_at[i + 1])
-            found = np.flatnonzero(p.choice_machine[some] == m)
-            if found.size:
-                choice[i] = p.choice_at[i] + int(found[0])
+            m = number.get(row.machine, -1)
+            if (i, m) in choices:
+                choice[i] = choices[i, m]
                 lines[m].append(i)
         return _linked(choice, lines)
 
@@ -206,7 +208,7 @@ def _calendars(shop: Shop, work: int) -> tuple[list[list[tuple[int, int]]], int]
 def _left(
     choices: list[list[tuple[int, int]]], after: list[list[int]], before: list[list[int]]
 ) -> Ints:
-    left, waits = np.zeros(len(choices), np.int64), [len(some) for some in after]
+    left, waits = [0] * len(choices), [len(some) for some in after]
     ready = [i for i, count in enumerate(waits) if not count]
     while ready:
         i = ready.pop()
@@ -215,7 +217,7 @@ def _left(
             waits[b] -= 1
             if not waits[b]:
                 ready.append(b)
-    return left
+    return np.array(left, np.int64)
 
 
 def _started(
