@@ -64,6 +64,16 @@ def test_a_missing_objective_counts_neither_way() -> None:
     assert judge.settled is None
 
 
+def test_a_plant_that_is_probed_has_not_settled() -> None:
+    """Moves of a hundredth of a range, hours apart, keep a plant with inventories from rest."""
+    judge = _judge()
+    _run(judge, 0, 5.0, 100.0, 24, acting=False)
+    for k in range(10):
+        probed = _run(judge, 24 + 8 * k, 5.0 + 0.1 * (k % 2 == 0), 100.0 + 9 * (-1) ** k, 8)
+        assert not any(one.settled for one in probed)
+    assert judge.settled == 100.0
+
+
 def test_no_verdict_is_finer_than_what_the_plant_does_by_itself() -> None:
     calm, restless = _judge(), _judge()
     for k in range(60):

@@ -21,7 +21,7 @@ __all__ = ["Judge", "Verified"]
 
 Floats = NDArray[np.float64]
 #: Moves, as shares of a range, that may sum up over the time to settle in a settled plant.
-_STILL: Final = 0.05
+_STILL: Final = 0.005
 _AT_REST: Final = 1e-6  # a move, as a share of a range, that is none
 _FEWEST, _MOST = 4, 32
 _UNREST: Final = 2.5  # standard deviations of the plant's own unrest that are no verdict
