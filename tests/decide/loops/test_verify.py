@@ -26,7 +26,7 @@ def test_what_falls_while_it_settles_is_not_counted() -> None:
     judge = _judge()
     _run(judge, 0, 5.0, 100.0, 24, acting=False)
     assert judge.settled == 100.0
-    moved = _run(judge, 24, 7.0, 60.0, 20)  # a false low, while an inventory fills
+    moved = _run(judge, 24, 7.0, 60.0, 19)  # a false low, while an inventory fills
     assert not any(one.settled for one in moved[:16])
     assert judge.best == 100.0
 

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 __all__ = ["Judge", "Verified"]
 
 Floats = NDArray[np.float64]
-#: Moves, as shares of a range, that may sum up over the time to settle in a settled plant.
+#: Moves, as shares of a range, that may sum up over the time to settle in a settled plant; with
+#: more it has to come to rest anew.
 _STILL: Final = 0.005
 _AT_REST: Final = 1e-6  # a move, as a share of a range, that is none
 _FEWEST, _MOST = 4, 32
@@ -80,7 +81,9 @@ class Judge:
         self._u = np.where(np.isfinite(u), u, self._u)
         self._stayed &= self.moved < _AT_REST
         self._restless = self._restless * exp(-3 * passed / self._settle_h) + self.moved
-        self._rest_h = self._rest_h + passed if self._restless <= _STILL else 0.0
+        self._rest_h += passed
+        if self._restless > _STILL:
+            self._restless, self._rest_h = 0.0, 0.0
         if self._rest_h < self._settle_h * (1 - 1e-9):
             self._costs, self._foretold = [], expected
             return Verified(False)
