@@ -58,6 +58,7 @@ def judge(
     limits: Sequence[float] = (), lower: bool = False, note: str = "",
 ) -> Figure:  # fmt: skip
     """Return the median of the runs; the spread is (greatest − least) / median."""
+    runs = [float(one) for one in runs]  # not as numpy has them, which JSON does not know
     middle = statistics.median(runs)
     spread = (max(runs) - min(runs)) / middle if middle else 0.0
     limit = statistics.median(limits) if limits else None
