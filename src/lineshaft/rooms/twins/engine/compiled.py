@@ -60,8 +60,9 @@ class Kernel:
         """Run it. Arguments must fit the signature; numba's TypeError names those that do not."""
         if not self._is_compiled:
             with self._turn:
-                _compile(self._code, self._signature)
-                self._is_compiled = True
+                if not self._is_compiled:  # another thread may have been first
+                    _compile(self._code, self._signature)
+                    self._is_compiled = True
         self._code(*arguments)
 
 

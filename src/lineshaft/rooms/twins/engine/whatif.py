@@ -7,8 +7,11 @@ A band is what the given share of futures stays within, at each time by itself.
 """
 
 import math
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -31,6 +34,7 @@ __all__ = ["Change", "Futures", "Member", "Source", "moved", "run_futures"]
 
 _MOST_STEPS: Final = 20_000
 _MOST_VALUES: Final = 40_000_000
+_MOST_PARTS: Final = 4
 Array = np.ndarray[Any, Any]
 
 
@@ -84,8 +88,15 @@ class Futures:
         edge = (1 - share) / 2
         # Of few futures the outermost half-ranks are left out, which a quantile that interpolates
         # between the least and the greatest would cut off.
-        found: Array = np.quantile(self.y, [edge, 0.5, 1 - edge], axis=0, method="weibull")
-        return found
+        # As numpy's "weibull" quantiles; sorted along memory, all at once, in half the time.
+        futures, *shape = self.y.shape
+        ranked = np.sort(np.ascontiguousarray(self.y.reshape(futures, -1).T), axis=1)
+        rank = np.clip(np.array([edge, 0.5, 1 - edge]) * (futures + 1) - 1, 0, futures - 1)
+        low = np.floor(rank).astype(int)
+        high = np.minimum(low + 1, futures - 1)
+        found: Array = ranked[:, low] + (rank - low) * (ranked[:, high] - ranked[:, low])
+        found[np.isnan(ranked[:, -1])] = np.nan  # sorted last: some future is no number
+        return found.T.reshape(3, *shape)
 
 
 def run_futures(
@@ -118,10 +129,19 @@ def run_futures(
         kernels = compile_behaviour(member.behaviour)
         advance.append(kernels.advance)
         measure.append(kernels.measure)
-    _run(advance, measure, layout.longest, layout.states, layout.inputs, layout.outputs,
-         layout.parameters, layout.link, layout.column, layout.delay, layout.low, layout.high,
-         np.concatenate([member.inputs for member in members]), table, step_s, x, p, moving, noise,
-         y)  # fmt: skip
+    held = np.concatenate([member.inputs for member in members])
+
+    def run(some: slice) -> None:
+        _run(advance, measure, layout.longest, layout.states, layout.inputs, layout.outputs,
+             layout.parameters, layout.link, layout.column, layout.delay, layout.low, layout.high,
+             held, table, step_s, x[some], p[some], moving, np.ascontiguousarray(noise[:, some]),
+             y[some])  # fmt: skip
+
+    # No future knows of another, and the kernel lets go of the interpreter.
+    parts = min(os.cpu_count() or 1, _MOST_PARTS, count)
+    cuts = np.linspace(0, count, parts + 1).astype(int).tolist()
+    with ThreadPoolExecutor(parts) as pool:
+        list(pool.map(run, [slice(a, b) for a, b in pairwise(cuts)]))
     return Futures(times, y)
 
 
