@@ -138,6 +138,10 @@ export type LoopLimit = Schemas["LimitNow"];
 export type LoopFigures = Schemas["FiguresView"];
 export type Loop = Narrow<Schemas["LoopView"], { mode: LoopMode; state: "disabled" | "waiting" | "running" | "frozen" | "failed"; waiting: LoopProposal | null }>;
 export type LoopStop = Schemas["StopView"];
+export type LoopDraft = Schemas["LoopDraft"];
+export type LoopChange = Schemas["LoopChange"];
+export type LoopCheck = Schemas["LoopCheck"];
+export type LoopMethod = Schemas["MethodView"];
 export type Decisions = Narrow<Schemas["DecisionsView"], { loops: Loop[] }>;
 export type LoopWhy = Narrow<Schemas["WhyView"], { move: LoopMove; proposal: LoopProposal; mode: LoopMode }>;
 
