@@ -99,6 +99,17 @@ def test_every_kind_of_machine_is_found_again(name: str) -> None:
     assert (found.rmse_held < 2.0 * np.array(noises)).all()
 
 
+def test_of_two_lags_that_show_the_same_the_sensor_has_the_shorter() -> None:
+    behaviour, history = LIBRARY["thermal-mass"], _history("thermal-mass", 5)
+    swapped = behaviour.defaults()
+    swapped[[0, 2]] = 0.2, 4500.0  # a light body behind a sensor that takes an hour
+    found = fit(behaviour, *history[:3], swapped)
+    assert found.parameters[:2] == pytest.approx(history[3][:2], rel=0.02)
+    assert found.parameters[2] == pytest.approx(history[3][2], abs=20.0)  # one sample period
+    held = fit(behaviour, *history[:3], swapped, ["heat_capacity", "heat_loss", "dead_time"])
+    assert held.parameters[2] == 4500.0, "what a person set stays"
+
+
 def test_outliers_and_gaps_do_little_harm() -> None:
     held = []
     for seed in range(32):

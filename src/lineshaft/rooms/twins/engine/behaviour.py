@@ -25,6 +25,7 @@ __all__ = ["Advance", "Behaviour", "Input", "Measure", "Output", "Parameter", "S
 Vector = np.ndarray[tuple[int], np.dtype[np.float64]]
 Advance = Callable[[Any, Any, Any, float, Any], None]
 Measure = Callable[[Any, Any, Any, Any], None]
+Canonical = Callable[[Vector], Vector]
 
 _MOST: Final = 32
 
@@ -80,7 +81,9 @@ class Parameter:
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """A kind of machine. `source` names the standard or paper of its equations; `longest_s` is the
-    longest step that `advance` may be given, infinite where it solves its equation exactly."""
+    longest step that `advance` may be given, infinite where it solves its equation exactly.
+    Where other parameters show the very same outputs, `canonical` returns for any of them the ones
+    that a fit answers with."""
 
     name: str
     title: str
@@ -92,6 +95,7 @@ class Behaviour:
     advance: Advance
     measure: Measure
     longest_s: float = math.inf
+    canonical: Canonical | None = None
 
     def __post_init__(self) -> None:
         for kind, ports in (("state", self.states), ("input", self.inputs),

@@ -75,6 +75,7 @@ def fit(
     theta = _settle(task, _screen(task))
     if _has_shape(task, theta):
         theta = _settle(task, _roam(task, theta, 2.0))
+    theta = _canonical(task, theta)
     sigma, left, noises, walks = _certainty(task, theta)
     k = len(task.free)
     with np.errstate(over="ignore"):
@@ -108,6 +109,17 @@ def _settle(task: "_Task", theta: Floats) -> Floats:
         if (np.abs(task.scale / before - 1.0) < 0.01).all():
             break
     return theta
+
+
+def _canonical(task: "_Task", theta: Floats) -> Floats:
+    """Return the minimum that the form prefers to this one, as both show the same; this one where
+    that would move what is not fitted."""
+    found, x0 = task.split(theta)
+    preferred = found if task.behaviour.canonical is None else task.behaviour.canonical(found)
+    moved = np.flatnonzero(preferred != found)
+    if not moved.size or not np.isin(moved, task.free).all():
+        return theta
+    return task.search(task.joined(preferred, x0), 60)[1]  # the states at the start follow
 
 
 def _series(
