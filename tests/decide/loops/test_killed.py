@@ -176,7 +176,7 @@ async def test_a_machine_that_lies_on_read_back_takes_the_loop_one_step_down(
     assert failed
 
 
-@pytest.mark.trial
+@pytest.mark.long
 async def test_in_shadow_and_advisory_nothing_is_written(looped: Looped) -> None:
     before = looped.written()
     looped.add("shadow")

@@ -1,5 +1,7 @@
 """The steady-state optimiser on small plants whose optimum is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -85,13 +87,14 @@ def test_what_was_saved_goes_on_as_if_nothing_had_been(at: int) -> None:
         plant.u = np.asarray(one.u)
 
 
-def test_while_frozen_nothing_is_moved() -> None:
+@pytest.mark.parametrize("why", ["frozen", "advice"])
+def test_while_frozen_or_only_asked_nothing_is_moved(why: str) -> None:
     plant = Bowl(2, seed=6)
     method = make(plant.problem, QUICK, 6)
     drive(plant, method, 150)
     for _ in range(40):
         view = plant.period()
-        held = View(view.hours, view.u, view.cost, view.y, view.y_last, frozen=True)
+        held = replace(view, frozen=why == "frozen", advice=why == "advice")
         assert np.array_equal(method.step(held).u, view.u)
 
 

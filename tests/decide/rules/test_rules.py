@@ -1,5 +1,6 @@
 """Rules that move handles when a signal is so."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,13 @@ def test_what_is_not_read_changes_nothing() -> None:
     assert nothing.phase == "hold" and np.isnan(nothing.u).all()
     frozen = method.step(view(9, [33.0, 0.5], 99, frozen=True))
     assert frozen.u.tolist() == [33.0, 0.5] and "frozen" in frozen.reason
+
+
+def test_asked_only_for_advice_it_says_what_it_would_move() -> None:
+    method = make(PROBLEM, {"rules": [HOT]})
+    for k in range(5):
+        advised = method.step(replace(view(k, [20.0, 0.5], 85), advice=True)).u
+    assert advised.tolist() == [40.0, 0.5]  # each time the first step, from where it stands
 
 
 @settings(max_examples=20, deadline=None)

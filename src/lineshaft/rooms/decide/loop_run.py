@@ -170,7 +170,7 @@ class LoopRun:
         means = window.close()
         sign = self.loop.goal.sign
         view = View(hours, window.v[self._u].copy(), sign * float(means[self._goal]),
-                    means[self._y], window.v[self._y].copy(), frozen)  # fmt: skip
+                    means[self._y], window.v[self._y].copy(), frozen, not self.acts)  # fmt: skip
         return Cut(view, means, passed, int(window.seq.max()), window.now)
 
     def unheard(self) -> list[int]:

@@ -1,7 +1,7 @@
 """A step of a loop: a View, what the method wishes, what became of earlier wishes, what follows.
 
-Rules: the step is on disk before anything of it is carried out; shadow shows nothing and advisory
-shows what it would do; in supervised mode a proposal waits for persons and meanwhile nothing else
+Rules: the step is on disk before anything of it is carried out; shadow notes and advisory tells
+what it would do; in supervised mode a proposal waits for persons and meanwhile nothing else
 is proposed; a result that is worse is taken back to the last good point, at the handles' own rates,
 and then the loop goes one step down.
 """
@@ -63,7 +63,7 @@ class Stepper:
         self._hands.enter(run, mode, since)
         waits = await self._waiting(run)
         why = self._why(run)
-        frozen = bool(why) or waits or not run.acts or run.reverting is not None
+        frozen = bool(why) or waits or run.reverting is not None
         cut = run.cut(frozen=frozen)
         proposal = await asyncio.to_thread(run.method.step, cut.view)
         verified, results = await asyncio.to_thread(run.settle, cut, proposal)

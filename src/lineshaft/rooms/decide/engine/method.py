@@ -86,8 +86,9 @@ class Problem:
 class View:
     """The plant as a method sees it. `u (n_handles,)` is in force now, as read back; `cost` and
     `y (n_limits,)` are means over the period that ended now, `y_last` the newest values. NaN where
-    nothing usable came. `frozen`: nothing may be moved now (stopped, abnormal, a lower mode), and
-    what is proposed will not happen."""
+    nothing usable came. `frozen`: nothing may be moved now (stopped, abnormal), and what is
+    proposed will not happen. `advice`: the mode is a lower one; what is proposed is noted or shown,
+    and happens only where a person does it."""
 
     hours: float
     u: Floats
@@ -95,6 +96,7 @@ class View:
     y: Floats
     y_last: Floats
     frozen: bool = False
+    advice: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ class ModifierAdaptation:
         """See `method.Method`; a View without an objective is no evaluation."""
         known = self._mover.see(view.u)
         now = self._mover.now
-        if not known or view.frozen:
+        if not known or view.frozen or view.advice:
             return self._answer(self._mover.raw, "Handles stay as they are")
         if self._target is None or self._mover.there(self._target):
             if np.isfinite(view.cost) and self._phase != "settled":

@@ -91,7 +91,8 @@ class SteadyOptimiser:
             self._centre = self._target = self._safe = np.clip(self._mover.now, 0, 1)
         outputs = np.append(view.cost, view.y)
         self._record.add(self._mover.now, outputs)
-        if view.frozen or not np.isfinite(view.u).all():
+        # It learns by what it moves: of moves that nobody makes it would learn what is not so.
+        if view.frozen or view.advice or not np.isfinite(view.u).all():
             return self._answer(view, self._mover.raw)
         near = bool(self._watch.near(view.y, _EDGE).any())
         self._close = self._close + 1 if near else max(0, self._close - 1)
