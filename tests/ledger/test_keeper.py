@@ -133,7 +133,7 @@ async def test_a_keeper_killed_at_any_moment_enters_each_fact_once(desk: Desk) -
     assert len(list((desk.folder / "keys").glob("ledger-*.key"))) == 1
 
 
-@pytest.mark.trial
+@pytest.mark.long
 @pytest.mark.timeout(400)
 async def test_many_kills_of_keeper_and_bus(desk: Desk) -> None:
     dice = random.Random(7)
