@@ -114,8 +114,9 @@ class DecideService:
         async with self._write:
             kept = await asyncio.to_thread(self._store.get, wanted.id)
             made = await self._registered(replace(wanted, revision=wanted.revision + 1))
-            await self._to_shadow(kept, who, "its record was changed")
-            await asyncio.to_thread(self._store.change, made, wanted.revision)
+            await asyncio.to_thread(self._store.change, made, wanted.revision, now_us())
+            if kept.mode != MODES[0]:
+                await self._tell_shadow(kept, who, "its record was changed")
             await self._tell("loop.changed", made, {"revision": made.revision, "by": who})
         return await self.get(wanted.id)
 
@@ -131,8 +132,11 @@ class DecideService:
     async def _to_shadow(self, kept: Kept, who: str, reason: str) -> None:
         if kept.mode != MODES[0]:
             await asyncio.to_thread(self._store.move, kept.loop.id, kept.mode, MODES[0], now_us())
-            body = {"from": kept.mode, "to": MODES[0], "by": who, "reason": reason}
-            await self._tell("loop.demoted", kept.loop, body)
+            await self._tell_shadow(kept, who, reason)
+
+    async def _tell_shadow(self, kept: Kept, who: str, reason: str) -> None:
+        body = {"from": kept.mode, "to": MODES[0], "by": who, "reason": reason}
+        await self._tell("loop.demoted", kept.loop, body)
 
     async def _registered(self, draft: Loop) -> Loop:
         """Check a draft, and give it the signals that carry its objective and its figures."""

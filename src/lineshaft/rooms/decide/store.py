@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, RowMapping, delete, insert, select, update
+from sqlalchemy import Engine, RowMapping, case, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from lineshaft.core.errors import Refused
 from lineshaft.records import reading
-from lineshaft.rooms.decide.model import Loop
+from lineshaft.rooms.decide.model import MODES, Loop
 from lineshaft.rooms.decide.tables import loop_stops, loops
 
 __all__ = ["Kept", "LoopStore"]
@@ -65,13 +65,15 @@ class LoopStore:
         except IntegrityError as error:
             raise _taken(loop) from error
 
-    def change(self, new: Loop, before: int) -> None:
-        """Put a new revision in the place of revision `before`; raise Refused where that is not
-        the present one."""
+    def change(self, new: Loop, before: int, at: int) -> None:
+        """Put a new revision in the place of revision `before`, in shadow from then on (µs); raise
+        Refused, and change nothing, where that is not the present one."""
         mine = (loops.c.id == new.id) & (loops.c.revision == before)
+        since = case((loops.c.mode == MODES[0], loops.c.since), else_=at)
+        row = {**_row(new), "mode": MODES[0], "since": since}
         try:
             with self._engine.begin() as connection:
-                done = connection.execute(update(loops).where(mine).values(_row(new)))
+                done = connection.execute(update(loops).where(mine).values(row))
         except IntegrityError as error:
             raise _taken(new) from error
         if done.rowcount != 1:
