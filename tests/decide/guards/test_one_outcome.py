@@ -227,7 +227,7 @@ def test_every_command_ends_once_whatever_happens(seed: int) -> None:
     run(seed)
 
 
-@pytest.mark.trial
+@pytest.mark.long
 @settings(max_examples=5000)
 @given(st.integers(0, 1 << 32))
 def test_every_command_ends_once_over_many_stories(seed: int) -> None:
