@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from lineshaft.bus.server import free_port
 from lineshaft.web.doors import STATIC
@@ -29,6 +29,8 @@ ARGUMENTS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 TWINS = 4  # of the demo's plant
+PATIENCE_MS = 30_000
+expect.set_options(timeout=PATIENCE_MS)  # its own 5 s are soon over on a busy machine
 
 
 @dataclass
@@ -119,7 +121,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
             )
             opened.append(context)
             page = context.new_page()
-            page.set_default_timeout(30_000)
+            page.set_default_timeout(PATIENCE_MS)
             return page
 
         yield open_page

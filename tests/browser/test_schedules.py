@@ -5,7 +5,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Demo, open_view, picture
 
-pytestmark = [pytest.mark.browser, pytest.mark.trial, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.timeout(300)]
 
 _TABLE = "order,operation,machine,duration_min,due\n" + "".join(
     f"J{j},{10 * k},M{(j * 3 + k * 2) % 4},{20 + (7 * j + 11 * k) % 40},2030-01-01T08:00\n"

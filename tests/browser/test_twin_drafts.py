@@ -47,7 +47,7 @@ def line(page: Page, name: str) -> Any:
     return page.locator(f'[data-testid="draft-line"][data-name="{name}"]')
 
 
-@pytest.mark.trial
+@pytest.mark.long
 def test_a_draft_is_taken_changed_and_left_line_by_line(
     house: House, ports: dict[str, int], chromium: Callable[..., Page]
 ) -> None:
@@ -88,7 +88,7 @@ def test_a_draft_is_taken_changed_and_left_line_by_line(
     assert page.get_by_test_id("draft-make").is_disabled()
     output.check()
     page.get_by_test_id("draft-make").click()
-    page.wait_for_url(lambda url: "#/twins/" in url and not url.endswith("/draft"))
+    page.wait_for_url(lambda url: "#/twins/" in url and "/draft" not in url)
 
     (twin,) = demo.call("twins")["twins"]
     assert (twin["name"], twin["behaviour"]) == ("Oven, drafted", "thermal-mass")
