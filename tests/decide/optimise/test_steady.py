@@ -101,8 +101,7 @@ def test_while_frozen_or_only_asked_nothing_is_moved(why: str) -> None:
 ODD = st.floats(allow_nan=True, allow_infinity=True, width=32)
 
 
-@pytest.mark.trial
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_no_view_brings_it_outside_bounds_or_rates(data: st.DataObject) -> None:
     handles = (Handle("a", -5.0, 5.0, 2.0), Handle("b", 1e3, 4e3, 500.0, dwell_h=0.3))
@@ -143,7 +142,6 @@ def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
         make(problem, wrong, 0)
 
 
-@pytest.mark.trial
 def test_units_and_names_make_no_difference() -> None:
     """The same plant in other units is moved in the same way."""
     plain, other = Bowl(2, seed=8), Bowl(2, seed=8)
