@@ -8,7 +8,7 @@ import pytest
 
 from tests.end_to_end.platform import Platform, running, until
 
-pytestmark = pytest.mark.trial
+pytestmark = [pytest.mark.trial, pytest.mark.timeout(900)]  # four minutes are the plant alone
 SPEED = 60.0
 HOURS = 4.0  # of the plant
 
