@@ -44,6 +44,12 @@ async def test_plant_time_is_wall_time_times_speed(speed: int) -> None:
     assert simulation.values()["plant/speed"] == speed
 
 
+def test_a_fast_plant_is_looked_at_more_often() -> None:
+    """No update is further than a twentieth of a plant hour from the one before."""
+    for speed in SPEEDS:
+        assert Simulation(Probe(), speed=speed).tick_s * speed / 3600 <= 0.05
+
+
 async def test_a_slow_machine_shows_the_speed_it_reaches_and_keeps_the_loop_free() -> None:
     plant = Probe(slow_s=8.0)  # an hour in 8 s: 450x at best
     simulation = Simulation(plant, speed=1800)

@@ -21,7 +21,7 @@ from lineshaft.plants.pki import Identity, TrustList, make_identity, thumbprint
 from lineshaft.plants.plant import Plant
 from lineshaft.plants.server import PlantServer, ServerSettings
 from lineshaft.plants.signals import PlantSpec
-from lineshaft.plants.simulation import TICK_S, Simulation
+from lineshaft.plants.simulation import Simulation
 
 __all__ = ["PlantSettings", "RunningPlant", "choose_plant", "open_plant", "run_plant"]
 
@@ -171,23 +171,23 @@ async def _running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 async def _tick(simulation: Simulation, server: PlantServer) -> None:
-    async for _ in _every(TICK_S):
+    async for _ in _every(lambda: simulation.tick_s):
         await simulation.tick(monotonic_s())
         tripped = simulation.plant.trip is not None
         await server.update(simulation.values(), now_us(), tripped=tripped)
 
 
 async def _count(counter: "_Counter", server: PlantServer, period_s: float) -> None:
-    async for _ in _every(period_s):
+    async for _ in _every(lambda: period_s):
         await server.count(counter.next(), now_us())
 
 
-async def _every(period_s: float) -> AsyncIterator[None]:
+async def _every(period_s: Callable[[], float]) -> AsyncIterator[None]:
     """Yield once a period; after a stall go on from now, never catch up in a burst."""
     due = monotonic_s()
     while True:
         yield
-        due = max(due + period_s, monotonic_s())
+        due = max(due + period_s(), monotonic_s())
         await asyncio.sleep(max(0.0, due - monotonic_s()))
 
 
