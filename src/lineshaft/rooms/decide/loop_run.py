@@ -20,7 +20,7 @@ from lineshaft.core.errors import Refused
 from lineshaft.core.signals import Signal
 from lineshaft.rooms.decide.engine.guards import Envelope, Move, Reading
 from lineshaft.rooms.decide.engine.ladder import REQUIRED, Mode, Record, lacking, record_of
-from lineshaft.rooms.decide.engine.method import Method, Proposal, View
+from lineshaft.rooms.decide.engine.method import ARRIVED, Method, Proposal, View
 from lineshaft.rooms.decide.engine.pack import pack, unpack
 from lineshaft.rooms.decide.engine.value import Conversion, Period, Terms, Value, Worth
 from lineshaft.rooms.decide.engine.verify import Judge, Verified
@@ -35,7 +35,7 @@ __all__ = ["Cut", "LoopRun"]
 Floats = NDArray[np.float64]
 _SCHEMA: Final = "loop/1"
 _EARLY: Final = 0.9  # of a period: ticks come when they come
-_DEAD_BAND: Final = 1e-4  # of a range: less is no move
+_DEAD_BAND: Final = ARRIVED / 2  # of a range: less is no move
 _MOST_PAIRS: Final = 1000
 
 

@@ -22,7 +22,7 @@ from lineshaft.core.commands import Command, Ending
 from lineshaft.core.errors import Broken, Refused
 from lineshaft.core.samples import SampleBlock
 from lineshaft.rooms.decide.chain import clock_of
-from lineshaft.rooms.decide.engine.method import Proposal
+from lineshaft.rooms.decide.engine.method import ARRIVED, Proposal
 from lineshaft.rooms.decide.engine.verify import Verified
 from lineshaft.rooms.decide.hands import EXPIRES_US, Hands
 from lineshaft.rooms.decide.journal import Journal, Offer
@@ -35,7 +35,6 @@ from lineshaft.rooms.decide.watch import Watch
 __all__ = ["Stepper"]
 
 _OLD_US: Final = 5_000_000
-_THERE: Final = 2e-4  # of a range: a handle has arrived
 _log = logging.getLogger(__name__)
 
 
@@ -138,7 +137,7 @@ class Stepper:
             moves = [(one.sid, float(force), float(target)) for one, force, target in
                      zip(loop.handles, cut.view.u, proposal.u, strict=True)
                      if isfinite(force) and isfinite(target) and abs(target - force)
-                     >= _THERE * (one.high - one.low)]  # fmt: skip
+                     >= ARRIVED * (one.high - one.low)]  # fmt: skip
         state = "frozen" if held else "held" if not moves else {
             "shadow": "shadow", "advisory": "advice", "supervised": "waiting",
             "autonomous": "running"}[run.mode]  # fmt: skip
@@ -187,7 +186,7 @@ class Stepper:
         goal = run.reverting
         if goal is not None and not offer.commands and offer.state == "held":
             spans = np.array([one.high - one.low for one in run.loop.handles])
-            if (np.abs(cut.view.u - goal) <= 10 * _THERE * spans).all():
+            if (np.abs(cut.view.u - goal) <= 10 * ARRIVED * spans).all():
                 run.reverting = None
                 await self._hands.demote(run, "a settled result was worse than before")
 

@@ -10,16 +10,20 @@ Time is plant time in hours (a plant may run faster than the wall).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lineshaft.core.errors import Refused
 
-__all__ = ["Candidate", "Floats", "Handle", "Limit", "Method", "Problem", "Proposal", "View"]
+__all__ = [
+    "ARRIVED", "Candidate", "Floats", "Handle", "Limit", "Method", "Problem", "Proposal", "View",
+]  # fmt: skip
 
 Floats = NDArray[np.float64]
+#: Share of a range within which a handle has arrived; a loop moves it by no less than half of it.
+ARRIVED: Final = 2e-4
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ left alone too, for bringing it back is a person's decision.
 
 import numpy as np
 
-from lineshaft.rooms.decide.engine.method import Floats, Problem
+from lineshaft.rooms.decide.engine.method import ARRIVED, Floats, Problem
 
 __all__ = ["Mover"]
 
@@ -42,7 +42,7 @@ class Mover:
     def there(self, target: Floats) -> bool:
         """Return whether all handles that can be moved are at `target`."""
         gap = np.abs(target - self.now)[self.free()]
-        return bool((gap < 1e-6).all())
+        return bool((gap < ARRIVED).all())
 
     def toward(self, target: Floats, hours: float, pace: float = 1.0) -> Floats:
         """Return the handles `(handles,)` in their units after one period on the way to it."""
