@@ -7,7 +7,6 @@ A band is what the given share of futures stays within, at each time by itself.
 """
 
 import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ __all__ = ["Change", "Futures", "Member", "Source", "moved", "run_futures"]
 
 _MOST_STEPS: Final = 20_000
 _MOST_VALUES: Final = 40_000_000
-_MOST_PARTS: Final = 4
+_PARTS: Final = 4  # of the futures, each in a thread of its own
 Array = np.ndarray[Any, Any]
 
 
@@ -138,7 +137,7 @@ def run_futures(
              y[some])  # fmt: skip
 
     # No future knows of another, and the kernel lets go of the interpreter.
-    parts = min(os.cpu_count() or 1, _MOST_PARTS, count)
+    parts = min(_PARTS, count)
     cuts = np.linspace(0, count, parts + 1).astype(int).tolist()
     with ThreadPoolExecutor(parts) as pool:
         list(pool.map(run, [slice(a, b) for a, b in pairwise(cuts)]))
