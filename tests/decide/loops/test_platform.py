@@ -182,7 +182,7 @@ def _climb(platform: Platform, loop: dict[str, Any]) -> None:
             _promote(platform, loop, mode)
 
 
-@pytest.mark.trial
+@pytest.mark.long
 def test_killed_at_any_moment_nothing_is_sent_again_and_every_command_ends_once(
     platform: Platform, loop: dict[str, Any]
 ) -> None:
@@ -218,7 +218,8 @@ def test_killed_at_any_moment_nothing_is_sent_again_and_every_command_ends_once(
 def test_a_promoted_loop_makes_the_plant_earn_more(
     platform: Platform, loop: dict[str, Any]
 ) -> None:
-    before = _look(platform, loop)["figures"]["settled"]
+    before = until("it has settled in shadow",
+                   lambda: _look(platform, loop)["figures"]["settled"], PATIENCE_S)  # fmt: skip
     _climb(platform, loop)
 
     def earns_more() -> bool:
