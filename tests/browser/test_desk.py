@@ -150,6 +150,7 @@ def test_a_note_is_written_by_dragging_and_found_again(demo: Demo, page: Page) -
     page.get_by_test_id("note-edit").click()
     page.get_by_test_id("note-text").fill("It was freed.")
     page.get_by_test_id("note-save").click()
+    expect(page.get_by_test_id("note-text")).to_have_count(0)  # it is kept, and its card closed
     mark.click()
     expect(page.get_by_test_id("note-said")).to_have_text("It was freed.")
     page.get_by_test_id("note-remove").click()

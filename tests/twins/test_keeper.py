@@ -117,6 +117,7 @@ class _Watch:
         assert await child.ended() == 0
 
 
+@pytest.mark.timeout(500)  # three starts of the engine, each with the patience of its own
 async def test_killed_at_any_moment_it_knows_what_an_uninterrupted_one_knows(
     bus: Bus, tmp_path: Path
 ) -> None:
