@@ -224,9 +224,10 @@ async () => {
     frames.push(now - before);
     before = now;
   }
+  const all = frames.reduce((a, b) => a + b, 0);
   frames.sort((a, b) => a - b);
   const rows = grid.querySelectorAll('[data-signal]').length;
-  return { median: frames[45], p95: frames[85], rows };
+  return { median: frames[45], p95: frames[85], all, rows };
 }
 """
 
@@ -257,7 +258,7 @@ def test_a_hundred_thousand_rows_scroll(demo: Demo, page: Page) -> None:
     assert measured["rows"] < 60
     # A busy machine draws fewer frames, but as many of a long table as of a shorter one.
     assert measured["median"] < max(34, 2 * fewer["median"])
-    assert measured["p95"] < max(100, 2 * fewer["p95"])
+    assert measured["all"] < max(90 * 40, 2 * fewer["all"])
     began = time.monotonic()
     page.get_by_test_id("signals-search").fill("line-7/machine-77/value-7777")
     expect(page.get_by_test_id("signals-count")).not_to_have_attribute(

@@ -102,7 +102,7 @@ async def test_a_file_cut_at_every_length_is_written_again(two_commits: Site) ->
 @pytest.mark.timeout(400)
 async def test_a_bigger_file_cut_at_some_lengths_is_written_again(site: Site) -> None:
     await site.publish(1000)
-    async with site.writing(margin_gb=1, commit_rows=1 << 30, commit_s=2):
+    async with site.writing(margin_gb=1, commit_rows=1 << 30, commit_s=10):
         await site.stored()
     size = len(_last_file(site, least=20_000)[2])
     lengths = range(0, size, size // 60)
